@@ -1,0 +1,78 @@
+"""Box arithmetic without pictures.
+
+A box is ``(x_min, y_min, x_max, y_max)`` in whole pixels, max exclusive, so that
+``image[y_min:y_max, x_min:x_max]`` is what it encloses.
+"""
+
+Box = tuple[int, int, int, int]
+
+
+def box_wh(box: Box) -> tuple[int, int]:
+    """Width and height of a box in pixels."""
+    x_min, y_min, x_max, y_max = box
+    return x_max - x_min, y_max - y_min
+
+
+def box_area(box: Box) -> int:
+    """Area in pixels, 0 for a box that is empty or turned inside out."""
+    width, height = box_wh(box)
+    return max(0, width) * max(0, height)
+
+
+def clip_box(box: Box, shape_hw: tuple[int, int]) -> Box:
+    """The part of a box inside an image; its area is 0 when it lies outside.
+
+    Args:
+        box: (x_min, y_min, x_max, y_max) in pixels, max exclusive.
+        shape_hw: Height and width of the image in pixels.
+    """
+    height, width = shape_hw
+    x_min, y_min, x_max, y_max = box
+    return (
+        min(max(x_min, 0), width),
+        min(max(y_min, 0), height),
+        min(max(x_max, 0), width),
+        min(max(y_max, 0), height),
+    )
+
+
+def square_around(box: Box, scale: float) -> Box:
+    """The square with the box's centre and ``scale`` times its longer side.
+
+    Args:
+        box: (x_min, y_min, x_max, y_max) in pixels, max exclusive, not empty.
+        scale: Side of the square over the longer side of the box, above 0.
+
+    Returns:
+        A box that may reach beyond the image; its sides are at least 1 pixel.
+
+    Raises:
+        ValueError: If the box is empty or the scale is not above 0.
+    """
+    if box_area(box) == 0:
+        raise ValueError(f"Expected a box with an area. Received: box={box}")
+    if scale <= 0:
+        raise ValueError(f"Expected a scale above 0. Received: scale={scale}")
+    side = max(1, round(max(box_wh(box)) * scale))
+    x_min = round((box[0] + box[2] - side) / 2)
+    y_min = round((box[1] + box[3] - side) / 2)
+    return x_min, y_min, x_min + side, y_min + side
+
+
+def intersection_over_union(box: Box, other: Box) -> float:
+    """Overlap of two boxes, 0 (apart) to 1 (the same); 0 if both are empty."""
+    shared = box_area(
+        (
+            max(box[0], other[0]),
+            max(box[1], other[1]),
+            min(box[2], other[2]),
+            min(box[3], other[3]),
+        )
+        if box[0] < other[2]
+        and other[0] < box[2]
+        and box[1] < other[3]
+        and other[1] < box[3]
+        else (0, 0, 0, 0)
+    )
+    union = box_area(box) + box_area(other) - shared
+    return shared / union if union else 0.0

@@ -1,0 +1,155 @@
+"""What every script shares: parser, argument checks, logging and exit codes."""
+
+import argparse
+import logging
+import math
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from liveness.errors import LivenessError
+
+ROOT = Path(__file__).resolve().parent.parent  # the folder of the scripts
+DEFAULT_CONFIDENCE = 0.5  # of the detector; the workflow's customary value
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+logger = logging.getLogger(__name__)
+
+
+def make_parser(description: str | None) -> argparse.ArgumentParser:
+    """Parser whose help shows the script's docstring as written, and --verbose."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=_Help)
+    parser.add_argument(
+        "--verbose", action="store_true", help="also log what happens in each frame"
+    )
+    return parser
+
+
+def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``-d/--detector`` and ``-c/--confidence``."""
+    group = parser.add_argument_group("face detector")
+    group.add_argument(
+        "-d",
+        "--detector",
+        type=Path,
+        default=ROOT / "face_detector",
+        metavar="DIR",
+        help="folder of the SSD face detector",
+    )
+    group.add_argument(
+        "-c",
+        "--confidence",
+        type=probability,
+        default=DEFAULT_CONFIDENCE,
+        metavar="P",
+        help="least detector confidence for a face",
+    )
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``-m/--model``, ``-l/--le`` and ``--threshold``."""
+    group = parser.add_argument_group(
+        "liveness model",
+        "without -m and -l: your own liveness.h5 and label_encoder.pickle beside "
+        "the scripts if training wrote them, else those in models/",
+    )
+    group.add_argument(
+        "-m", "--model", type=Path, metavar="FILE", help="trained Keras model"
+    )
+    group.add_argument(
+        "-l", "--le", type=Path, metavar="FILE", help="its label encoder"
+    )
+    group.add_argument(
+        "--threshold",
+        type=probability,
+        metavar="P",
+        help="score from which a face counts as real (default: the model's own)",
+    )
+
+
+def probability(text: str) -> float:
+    """argparse type: a number from 0 to 1."""
+    value = _number(float, text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected 0 to 1, received {text!r}")
+    return value
+
+
+def positive_int(text: str) -> int:
+    """argparse type: a whole number above 0."""
+    value = _number(int, text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, received {text!r}")
+    return value
+
+
+def positive_float(text: str) -> float:
+    """argparse type: a finite number above 0."""
+    value = _number(float, text)
+    if not (value > 0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(
+            f"expected a number above 0, received {text!r}"
+        )
+    return value
+
+
+def set_up_logging(*, verbose: bool = False) -> None:
+    """Send the project's log to stderr: plain INFO, or DEBUG with module names."""
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(levelname)s %(name)s: %(message)s" if verbose else "%(message)s",
+        stream=sys.stderr,
+        force=True,
+    )
+    logging.getLogger("liveness").setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def run(main: Callable[[], int]) -> int:
+    """Run a script's main and turn what a user can cause into one line on stderr.
+
+    Returns:
+        main's own code; 1 after a LivenessError or OSError; 130 after Ctrl-C. Any
+        other exception is a fault of the program and keeps its traceback.
+    """
+    try:
+        return main()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of our output, such as head, went away
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except (LivenessError, OSError) as error:
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        return EXIT_FAILED
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Keeps the description's line breaks and leaves out defaults of None."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "".join(indent + line for line in text.splitlines(keepends=True))
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default is False:
+            return action.help
+        return super()._get_help_string(action)
+
+
+def _number(kind: Callable[[str], float], text: str) -> float:
+    try:
+        return kind(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected a number, received {text!r}"
+        ) from None
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and not isinstance(error, LivenessError):
+        where = f" {str(error.filename)!r}" if error.filename else ""
+        return f"{error.strerror or error}{where}"
+    return " ".join(str(error).split())
