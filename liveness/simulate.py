@@ -1,0 +1,660 @@
+"""Simulated attacks: what a recaptured screen or photo print does to a picture.
+
+``simulate_screen`` and ``simulate_print`` degrade a whole picture, such as a face
+crop; ``compose_attack`` shows a face on a device or on paper in another picture.
+They widen the variety of attacks in training and never replace filmed ones. All
+randomness comes from the generator that is passed in: the same state gives the
+same picture. Pictures are (H, W, 3) uint8, BGR; inputs are never changed.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from liveness.boxes import Box, box_area, box_wh, clip_box
+
+SCREEN = "screen"
+PRINT = "print"
+KINDS = (SCREEN, PRINT)
+
+_LUMA_BGR = np.array([0.114, 0.587, 0.299], np.float32)  # ITU-R BT.601
+_HALFTONE_ANGLES_DEG = (0.0, 75.0, 15.0)  # yellow, magenta, cyan: offset practice
+_SUBPIXEL_SHIFT = 2 * np.pi / 3  # of a grid period between the B, G and R stripes
+_TAU = np.float32(2 * np.pi)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A device or sheet as it lies flat before a camera sees it.
+
+    image: (H, W, 3) uint8, BGR, with bezel or paper margin.
+    alpha: (H, W) uint8, 255 where the device or sheet is.
+    box: The face in ``image``.
+    """
+
+    image: np.ndarray
+    alpha: np.ndarray
+    box: Box
+
+
+def simulate_screen(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The picture as a camera sees it on a phone or monitor.
+
+    Colours, exposure and focus change nearly always, pixel grid, banding, glare
+    and compression at times; all between barely visible and strong.
+
+    Args:
+        image: (H, W, 3) uint8, BGR, at the resolution of the camera.
+        rng: Source of all randomness.
+
+    Returns:
+        (H, W, 3) uint8, BGR, a new picture.
+    """
+    strength = rng.uniform(0.25, 1.0)
+    result = _screen_colours(image, strength, rng)
+    if rng.random() < 0.5:
+        result = _resample(result, strength, rng)
+    if rng.random() < 0.75:
+        result = _defocus(result, strength, rng)
+    light = np.ones((*image.shape[:2], 3), np.float32)
+    if rng.random() < 0.4:
+        light *= _pixel_grid(image.shape[:2], strength, rng)
+    if rng.random() < 0.25:
+        light *= _banding(image.shape[:2], strength, rng)
+    if rng.random() < 0.5:
+        light *= _uneven_light(image.shape[:2], 0.3 * strength, rng)
+    haze = _glare(image.shape[:2], strength, rng) if rng.random() < 0.5 else None
+    return _recompress(_relight(result, light, haze), rng)
+
+
+def simulate_print(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The picture as a camera sees it printed on paper.
+
+    Args:
+        image: (H, W, 3) uint8, BGR, at the resolution of the camera.
+        rng: Source of all randomness.
+
+    Returns:
+        (H, W, 3) uint8, BGR, a new picture.
+    """
+    strength = rng.uniform(0.25, 1.0)
+    result = _print_colours(image, strength, rng)
+    if rng.random() < 0.4:
+        result = _resample(result, strength, rng)
+    if rng.random() < 0.5:
+        result = _halftone(result, strength, rng)
+    if rng.random() < 0.75:
+        result = _defocus(result, 0.8 * strength, rng)
+    light = _uneven_light(image.shape[:2], 0.4 * strength, rng)
+    if rng.random() < 0.6:
+        light = light * _paper(image.shape[:2], strength, rng)
+    glossy = rng.random() < 0.3
+    haze = _glare(image.shape[:2], 0.8 * strength, rng) if glossy else None
+    return _recompress(_relight(result, light, haze), rng)
+
+
+def simulate(image: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:
+    """``simulate_screen`` or ``simulate_print``, by ``kind`` of ``KINDS``."""
+    if kind not in KINDS:
+        raise ValueError(f"Expected a kind of {KINDS}. Received: kind={kind!r}")
+    return (simulate_screen if kind == SCREEN else simulate_print)(image, rng)
+
+
+def compose_attack(
+    content: np.ndarray,
+    background: np.ndarray,
+    box: Box,
+    rng: np.random.Generator,
+    *,
+    kind: str | None = None,
+) -> tuple[np.ndarray, Box]:
+    """A face shown on a device or on paper in front of another picture.
+
+    Args:
+        content: (H, W, 3) uint8, BGR, the picture that is shown.
+        background: (h, w, 3) uint8, BGR, what the camera looks at.
+        box: The face in ``content``.
+        rng: Source of all randomness.
+        kind: One of ``KINDS``; None draws one.
+
+    Returns:
+        (h, w, 3) uint8, BGR, and the box of the face in it, inside the picture.
+
+    Raises:
+        ValueError: If the box has no area in ``content`` or the kind is unknown.
+    """
+    kind = kind or (SCREEN if rng.random() < 0.65 else PRINT)
+    height, width = background.shape[:2]
+    face_px = rng.uniform(0.18, 0.55) * min(height, width)
+    panel = make_panel(content, box, kind, face_px, rng)
+    centre = (
+        width * 0.5 + rng.uniform(-1, 1) * max(0.0, width * 0.5 - face_px),
+        height * 0.5 + rng.uniform(-0.6, 0.6) * max(0.0, height * 0.5 - face_px * 0.7),
+    )
+    turn_deg = float(np.clip(rng.normal(0, 7), -20, 20))
+    tilt = rng.uniform(-0.08, 0.08, (4, 2))
+    matrix = placement(panel, centre, turn_deg=turn_deg, tilt=tilt)
+    if kind == SCREEN and rng.random() < 0.6:  # the camera exposes for the screen
+        background = cv2.convertScaleAbs(background, alpha=rng.uniform(0.35, 1.0))
+    result, face = paste_panel(background, panel, matrix)
+    if rng.random() < 0.6:
+        result = _fingers(result, panel, matrix, rng)
+    return camera_look(result, rng), face
+
+
+def make_panel(
+    content: np.ndarray,
+    box: Box,
+    kind: str,
+    face_px: float,
+    rng: np.random.Generator,
+) -> Panel:
+    """The face's surroundings on a device or on paper.
+
+    Args:
+        content: (H, W, 3) uint8, BGR.
+        box: The face in ``content``.
+        kind: One of ``KINDS``.
+        face_px: Longer side of the face in the panel.
+        rng: Source of all randomness.
+
+    Raises:
+        ValueError: If the box has no area in ``content`` or the kind is unknown.
+    """
+    box = clip_box(box, content.shape[:2])
+    if box_area(box) == 0:
+        raise ValueError(f"Expected a box in the picture. Received: box={box}")
+    region = _shown_region(content.shape[:2], box, kind, rng)
+    scale = face_px / max(box_wh(box))
+    shown = _cut(content, region, scale)
+    face = tuple(
+        round((value - region[axis % 2]) * scale) for axis, value in enumerate(box)
+    )
+    shown = simulate(shown, kind, rng)
+    if kind == SCREEN:
+        return _device(shown, face, face_px, rng)
+    return _sheet(shown, face, face_px, rng)
+
+
+def placement(
+    panel: Panel,
+    centre: tuple[float, float],
+    *,
+    turn_deg: float = 0.0,
+    tilt: np.ndarray | None = None,
+    zoom: float = 1.0,
+) -> np.ndarray:
+    """Homography that puts the panel's face at a point of a picture.
+
+    Args:
+        panel: The device or sheet.
+        centre: Where the centre of the face goes, (x, y) in pixels.
+        turn_deg: Rotation, counter-clockwise.
+        tilt: (4, 2) shift of the panel's corners as shares of its sides.
+        zoom: Size in the picture over size of the panel.
+
+    Returns:
+        (3, 3) float64, from panel to picture.
+    """
+    height, width = panel.image.shape[:2]
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    moved = corners if tilt is None else corners + tilt * (width, height)
+    perspective = cv2.getPerspectiveTransform(corners, moved.astype(np.float32))
+    x_min, y_min, x_max, y_max = panel.box
+    face = np.array([[[(x_min + x_max) / 2, (y_min + y_max) / 2]]], np.float32)
+    x, y = (float(value) for value in cv2.perspectiveTransform(face, perspective)[0, 0])
+    turn = np.eye(3)
+    turn[:2] = cv2.getRotationMatrix2D((x, y), turn_deg, zoom)
+    shift = np.array([[1, 0, centre[0] - x], [0, 1, centre[1] - y], [0, 0, 1]])
+    return shift @ turn @ perspective
+
+
+def paste_panel(
+    background: np.ndarray, panel: Panel, matrix: np.ndarray
+) -> tuple[np.ndarray, Box]:
+    """The panel in front of a picture, and the face's box there.
+
+    Args:
+        background: (h, w, 3) uint8, BGR.
+        panel: The device or sheet.
+        matrix: (3, 3) homography from ``placement``.
+
+    Returns:
+        (h, w, 3) uint8, BGR, a new picture, and a box clipped to it.
+    """
+    height, width = background.shape[:2]
+    # A panel that is drawn larger than it is seen was made at the seen size, so
+    # linear interpolation does not alias here.
+    front = cv2.warpPerspective(
+        panel.image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE
+    )
+    alpha = cv2.warpPerspective(panel.alpha, matrix, (width, height))
+    share = cv2.merge([alpha] * 3).astype(np.float32) * np.float32(1 / 255)
+    mixed = background + (front.astype(np.float32) - background) * share
+    x_min, y_min, x_max, y_max = panel.box
+    corners = np.array(
+        [[[x_min, y_min], [x_max, y_min], [x_max, y_max], [x_min, y_max]]], np.float32
+    )
+    seen = cv2.perspectiveTransform(corners, matrix)[0]
+    centre = seen.mean(axis=0)
+    # Half sides from opposite edges: a turned face keeps its size in the box.
+    half_w = np.linalg.norm(seen[1] + seen[2] - seen[0] - seen[3]) / 4
+    half_h = np.linalg.norm(seen[2] + seen[3] - seen[0] - seen[1]) / 4
+    face = (
+        round(float(centre[0] - half_w)),
+        round(float(centre[1] - half_h)),
+        round(float(centre[0] + half_w)),
+        round(float(centre[1] + half_h)),
+    )
+    return np.rint(mixed).astype(np.uint8), clip_box(face, (height, width))
+
+
+def camera_look(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One camera over everything: softness, exposure, colour cast, noise, JPEG.
+
+    Without it the edge of a pasted panel is sharper than any lens draws it.
+    """
+    result = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.0))
+    gains = rng.uniform(0.8, 1.15) * np.exp(rng.normal(0, 0.03, 3))
+    result = _apply_curves(result, np.linspace(0, 1, 256)[:, None] * gains)
+    noise = rng.standard_normal(image.shape[:2], np.float32)
+    noise *= np.float32(rng.uniform(0.5, 4.0))
+    noisy = result + noise[..., None]
+    return _recompress(np.clip(noisy, 0, 255).astype(np.uint8), rng)
+
+
+# What a display, a printer and a second camera do to colours
+
+
+def _screen_colours(
+    image: np.ndarray, strength: float, rng: np.random.Generator
+) -> np.ndarray:
+    saturation = 1 + strength * rng.uniform(-0.55, 0.5)
+    result = _mix_channels(image, saturation, 0.04 * strength, rng)
+    x = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.normal(0, 0.25 * strength))
+    # Blue is lifted on average: screens are bluer than rooms.
+    x = x * np.exp(strength * rng.normal([0.07, 0.0, -0.03], 0.12))
+    if rng.random() < 0.45:  # a bright screen in a dim room
+        x = x * (1 + strength * rng.uniform(0.1, 1.1))
+        x = x / (1 + x**5) ** 0.2  # shoulder: highlights run together below white
+    else:
+        x = x * (1 + strength * rng.uniform(-0.4, 0.1))
+    contrast = 1 + strength * rng.uniform(-0.45, 0.3)
+    x = 0.5 + (x - 0.5) * contrast + strength * rng.uniform(-0.03, 0.12)
+    return _apply_curves(result, x)
+
+
+def _print_colours(
+    image: np.ndarray, strength: float, rng: np.random.Generator
+) -> np.ndarray:
+    saturation = 1 + strength * rng.uniform(-0.65, 0.25)
+    if rng.random() < 0.06:
+        saturation = 0.0  # a black and white print
+    result = _mix_channels(image, saturation, 0.05 * strength, rng)
+    x = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.normal(0, 0.25 * strength))
+    ink = strength * rng.uniform(0.0, 0.25, 3)  # black ink reflects some light
+    ink = 0.7 * ink.mean() + 0.3 * ink
+    paper = 1 - strength * rng.uniform(0.0, 0.25) * rng.uniform(0.6, 1.0, 3)
+    room = np.exp(strength * rng.normal(0, 0.1, 3)) * (1 + rng.normal(0, 0.12))
+    return _apply_curves(result, (ink + (paper - ink) * x) * room)
+
+
+def _mix_channels(
+    image: np.ndarray, saturation: float, crosstalk: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Other primaries: towards or away from grey, and a little of each other."""
+    matrix = saturation * np.eye(3) + (1 - saturation) * _LUMA_BGR
+    mixed = rng.normal(0, crosstalk, (3, 3))
+    mixed -= mixed.mean(axis=1, keepdims=True)  # grey stays grey
+    return cv2.transform(image, matrix + mixed)
+
+
+def _apply_curves(image: np.ndarray, curves: np.ndarray) -> np.ndarray:
+    """One tone curve for each channel; (256, 3) with values around [0, 1]."""
+    table = np.rint(np.clip(curves, 0, 1) * 255).astype(np.uint8)
+    return cv2.LUT(image, table.reshape(1, 256, 3))
+
+
+# What a second lens and sensor do to detail
+
+
+def _resample(
+    image: np.ndarray, strength: float, rng: np.random.Generator
+) -> np.ndarray:
+    height, width = image.shape[:2]
+    share = 1 - strength * rng.uniform(0.1, 0.7)
+    small = (max(1, round(width * share)), max(1, round(height * share)))
+    down = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_NEAREST)
+    up = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_NEAREST)
+    odds = (0.5, 0.4, 0.1)
+    reduced = cv2.resize(image, small, interpolation=int(rng.choice(down, p=odds)))
+    return cv2.resize(
+        reduced, (width, height), interpolation=int(rng.choice(up, p=odds))
+    )
+
+
+def _defocus(
+    image: np.ndarray, strength: float, rng: np.random.Generator
+) -> np.ndarray:
+    largest = max(0.8, 0.011 * min(image.shape[:2]))
+    sigma = 0.35 + strength * rng.uniform(0, 1) ** 1.5 * largest
+    if rng.random() < 0.8:
+        return cv2.GaussianBlur(image, (0, 0), sigma)
+    along = (sigma * 2, 0.3) if rng.random() < 0.6 else (0.3, sigma * 2)  # hand shake
+    return cv2.GaussianBlur(image, (0, 0), along[0], sigmaY=along[1])
+
+
+def _recompress(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    quality = int(rng.integers(30, 97))
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return cv2.imdecode(data, cv2.IMREAD_COLOR)
+
+
+# Fields of light: (H, W, 3) float32 around 1, multiplied into a picture
+
+
+def _pixel_grid(
+    shape_hw: tuple[int, int], strength: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Display pixels as the sensor samples them: moire where the pitch is fine.
+
+    The grid is evaluated at the sensor's pixels without a filter, so a pitch
+    below two pixels folds to a coarse pattern as it does on a sensor.
+    """
+    pitch_px = rng.uniform(0.7, 3.5)
+    angle = rng.normal(0, 0.12) + rng.choice([0.0, np.pi / 2])
+    along = _phase(shape_hw, pitch_px, angle, rng)
+    across = _phase(shape_hw, pitch_px, angle + np.pi / 2, rng)
+    depth = strength * rng.uniform(0.03, 0.3)
+    colour = rng.uniform(0, 1)  # how far the stripes' colours separate
+    shifts = np.array([-1, 0, 1]) * colour * _SUBPIXEL_SHIFT
+    cosine, sine = np.cos(along), np.sin(along)
+    rows = np.float32(rng.uniform(0, 1)) * np.cos(across)
+    stripes = [
+        1
+        + np.float32(depth)
+        * (np.float32(np.cos(shift)) * cosine - np.float32(np.sin(shift)) * sine + rows)
+        for shift in shifts
+    ]
+    return cv2.merge(stripes)
+
+
+def _phase(
+    shape_hw: tuple[int, int], pitch_px: float, angle: float, rng: np.random.Generator
+) -> np.ndarray:
+    """(H, W) float32 phase of stripes, bent a little as lens and tilt bend them."""
+    height, width = shape_hw
+    x = np.arange(width, dtype=np.float32) * np.float32(np.cos(angle) / pitch_px)
+    y = np.arange(height, dtype=np.float32) * np.float32(np.sin(angle) / pitch_px)
+    bend = _smooth(shape_hw, 3, rng) * np.float32(rng.uniform(0, 6))
+    cycles = bend + x + (y + np.float32(rng.random()))[:, None]
+    return (cycles - np.floor(cycles)) * _TAU
+
+
+def _banding(
+    shape_hw: tuple[int, int], strength: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Dark bands of a backlight that pulses while the shutter rolls."""
+    rows = np.arange(shape_hw[0]) / shape_hw[0]
+    wave = np.sin(2 * np.pi * (rows * rng.uniform(1, 12) + rng.random()))
+    bands = 1 + strength * rng.uniform(0.02, 0.15) * wave
+    return bands.astype(np.float32)[:, None, None]
+
+
+def _uneven_light(
+    shape_hw: tuple[int, int], depth: float, rng: np.random.Generator
+) -> np.ndarray:
+    field = 1 + np.float32(depth) * (_smooth(shape_hw, 2, rng) - np.float32(0.5))
+    return field[..., None]
+
+
+def _paper(
+    shape_hw: tuple[int, int], strength: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Fibres and the lines of a print head."""
+    grain = rng.standard_normal(shape_hw, np.float32)
+    grain = cv2.GaussianBlur(grain, (0, 0), rng.uniform(0.5, 1.3))
+    paper = 1 + np.float32(strength * rng.uniform(0.01, 0.06)) * grain
+    if rng.random() < 0.3:
+        lines = cv2.GaussianBlur(rng.standard_normal((shape_hw[0], 1)), (1, 0), 0.8)
+        paper *= 1 + (strength * rng.uniform(0.01, 0.06) * lines).astype(np.float32)
+    return paper[..., None]
+
+
+def _halftone(
+    image: np.ndarray, strength: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Ink dots, one screen for each ink at its own angle, strongest in mid-tones."""
+    pitch_px = rng.uniform(1.3, 4.0)
+    depth = np.float32(strength * rng.uniform(10, 60))
+    turn = rng.uniform(-10, 10)
+    table = (4 * np.linspace(0, 1, 256) * np.linspace(1, 0, 256)).astype(np.float32)
+    dots = []
+    for angle_deg in _HALFTONE_ANGLES_DEG:
+        angle = np.deg2rad(angle_deg + turn)
+        first = np.cos(_phase(image.shape[:2], pitch_px, angle, rng))
+        second = np.cos(_phase(image.shape[:2], pitch_px, angle + np.pi / 2, rng))
+        dots.append(first * second)
+    printed = image + depth * cv2.merge(dots) * cv2.LUT(image, table)
+    return np.clip(printed, 0, 255).astype(np.uint8)
+
+
+def _glare(
+    shape_hw: tuple[int, int], strength: float, rng: np.random.Generator
+) -> np.ndarray:
+    """(H, W, 3) float32 in [0, 1]: lamps, windows and haze mirrored by glass."""
+    height, width = shape_hw
+    small_h, small_w = 48, max(8, round(48 * width / height))  # glare is smooth
+    light = np.zeros((small_h, small_w), np.float32)
+    for _ in range(int(rng.integers(1, 4))):
+        middle = (rng.uniform(0, small_w), rng.uniform(0, small_h))
+        sides = rng.uniform(2, 22, 2)
+        bright = float(strength * rng.uniform(0.15, 0.9))
+        if rng.random() < 0.5:
+            corners = cv2.boxPoints((middle, sides, rng.uniform(-30, 30)))
+            cv2.fillConvexPoly(light, np.rint(corners).astype(np.int32), 0.5 * bright)
+        else:
+            axes = [max(1, round(side / 3)) for side in sides]
+            centre = [round(value) for value in middle]
+            cv2.ellipse(light, centre, axes, rng.uniform(0, 180), 0, 360, bright, -1)
+    light = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.7, 7))
+    haze = cv2.resize(light, (width, height), interpolation=cv2.INTER_LINEAR)
+    haze = haze + _smooth(shape_hw, 3, rng) * np.float32(strength * rng.uniform(0, 0.2))
+    tint = rng.uniform(0.8, 1.0, 3).astype(np.float32)
+    return np.minimum(haze, 1)[..., None] * tint
+
+
+def _relight(
+    image: np.ndarray, light: np.ndarray, haze: np.ndarray | None
+) -> np.ndarray:
+    result = image * light
+    if haze is not None:
+        result += (255 - result) * haze
+    return np.rint(np.clip(result, 0, 255)).astype(np.uint8)
+
+
+def _smooth(
+    shape_hw: tuple[int, int], cells: int, rng: np.random.Generator
+) -> np.ndarray:
+    """(H, W) float32 in [0, 1] that varies slowly."""
+    coarse = rng.random((cells + 1, cells + 1), np.float32)
+    field = cv2.resize(coarse, shape_hw[::-1], interpolation=cv2.INTER_CUBIC)
+    return np.clip(field, 0, 1)
+
+
+# Devices and sheets
+
+
+def _shown_region(
+    shape_hw: tuple[int, int], box: Box, kind: str, rng: np.random.Generator
+) -> Box:
+    """What of the content is shown; may reach beyond it on a screen (letterbox)."""
+    face = max(box_wh(box))
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    left, right = rng.uniform(0.6, 1.6, 2) * face
+    top, bottom = rng.uniform(0.65, 1.6, 2) * face
+    if kind == SCREEN and rng.random() < 0.7:  # an upright phone
+        bottom = max(bottom, (left + right) * rng.uniform(1.3, 2.1) - top)
+    elif kind == SCREEN:  # a monitor or laptop, often wider than the view
+        left, right = left * rng.uniform(1, 2.5), right * rng.uniform(1, 2.5)
+    region = round(x - left), round(y - top), round(x + right), round(y + bottom)
+    letterbox = kind == SCREEN and rng.random() < 0.35
+    return region if letterbox else clip_box(region, shape_hw)
+
+
+def _cut(content: np.ndarray, region: Box, scale: float) -> np.ndarray:
+    """The region at another scale; black where it lies beyond the content."""
+    x_min, y_min, x_max, y_max = region
+    inside = clip_box(region, content.shape[:2])
+    part = content[inside[1] : inside[3], inside[0] : inside[2]]
+    part = cv2.copyMakeBorder(
+        part,
+        inside[1] - y_min,
+        y_max - inside[3],
+        inside[0] - x_min,
+        x_max - inside[2],
+        cv2.BORDER_CONSTANT,
+    )
+    seen = [max(8, round(side * scale)) for side in box_wh(region)]
+    shrinks = scale < 1
+    return cv2.resize(
+        part, seen, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    )
+
+
+def _device(
+    shown: np.ndarray, face: Box, face_px: float, rng: np.random.Generator
+) -> Panel:
+    """A phone, tablet or monitor around the shown picture."""
+    if rng.random() < 0.35:
+        shown = _interface(shown, rng)
+    sides = np.rint(face_px * rng.uniform(0.02, 0.16, 4)).astype(int) + 1
+    if rng.random() < 0.3:  # older phones: broad above and below
+        sides[:2] += round(face_px * rng.uniform(0.1, 0.4))
+    top, bottom, left, right = (int(side) for side in sides)
+    dark = rng.random() < 0.75
+    grey = rng.uniform(5, 60) if dark else rng.uniform(150, 235)
+    colour = np.clip(grey + rng.normal(0, 4, 3), 0, 255).tolist()
+    image = cv2.copyMakeBorder(
+        shown, top, bottom, left, right, cv2.BORDER_CONSTANT, value=colour
+    )
+    rim = max(1, round(0.02 * face_px))
+    height, width = image.shape[:2]
+    shade = np.clip(np.array(colour) + rng.uniform(-30, 90), 0, 255).tolist()
+    cv2.rectangle(image, (0, 0), (width - 1, height - 1), shade, rim)
+    alpha = _rounded(image.shape[:2], face_px * rng.uniform(0, 0.25))
+    return Panel(image, alpha, _shift(face, left, top))
+
+
+def _sheet(
+    shown: np.ndarray, face: Box, face_px: float, rng: np.random.Generator
+) -> Panel:
+    """Paper with a margin or none, cut by hand and slightly bent."""
+    margin = 0 if rng.random() < 0.3 else round(face_px * rng.uniform(0.02, 0.35))
+    top, bottom, left, right = (
+        int(margin * value) for value in rng.uniform(0.7, 1.3, 4)
+    )
+    paper = float(np.percentile(shown, 98))
+    colour = np.clip(paper * rng.uniform(0.9, 1.0, 3), 120, 255).tolist()
+    image = cv2.copyMakeBorder(
+        shown, top, bottom, left, right, cv2.BORDER_CONSTANT, value=colour
+    )
+    height, width = image.shape[:2]
+    cut = rng.uniform(0, 0.025, (4, 2)) * (width, height)
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]])
+    inward = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]])
+    alpha = np.zeros((height, width), np.uint8)
+    outline = np.rint(corners + inward * cut).astype(np.int32)
+    cv2.fillConvexPoly(alpha, outline, 255, cv2.LINE_AA)
+    return _bend(Panel(image, alpha, _shift(face, left, top)), rng)
+
+
+def _bend(panel: Panel, rng: np.random.Generator) -> Panel:
+    """Paper that curves towards or away from the camera about an upright axis."""
+    height, width = panel.image.shape[:2]
+    rise_px = height * rng.uniform(-0.06, 0.06)
+    across = np.sin(np.pi * np.arange(width) / width)
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    centred = (y - height / 2) / height
+    source_y = (y + 2 * rise_px * centred * across).astype(np.float32)
+    source_x = x.astype(np.float32)
+    image = cv2.remap(
+        panel.image, source_x, source_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
+    alpha = cv2.remap(panel.alpha, source_x, source_y, cv2.INTER_LINEAR)
+    shade = 1 + rng.uniform(-0.2, 0.2) * (across - 0.5)
+    image = np.clip(image * shade[None, :, None], 0, 255).astype(np.uint8)
+    return Panel(image, alpha, panel.box)
+
+
+def _interface(shown: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Bars of an app or player over the picture, and at times a play button."""
+    height, width = shown.shape[:2]
+    overlay = shown.copy()
+    colour = [float(rng.choice([15, 40, 235]))] * 3
+    top, bottom = (round(height * share) for share in rng.uniform(0, 0.09, 2))
+    overlay[:top] = colour
+    overlay[height - bottom :] = colour
+    ink = [255.0 - colour[0]] * 3
+    for share in rng.uniform(0.05, 0.95, 4):
+        middle = (round(width * share), round(height - bottom / 2))
+        cv2.circle(overlay, middle, max(1, bottom // 6), ink, -1, cv2.LINE_AA)
+    if rng.random() < 0.25:
+        x, y = round(width * 0.5), round(height * rng.uniform(0.6, 0.9))
+        side = max(3, round(0.05 * min(height, width)))
+        points = [[x - side, y - side], [x - side, y + side], [x + side, y]]
+        cv2.fillConvexPoly(overlay, np.array(points), [235.0] * 3, cv2.LINE_AA)
+    return cv2.addWeighted(overlay, 0.85, shown, 0.15, 0)
+
+
+def _fingers(
+    image: np.ndarray, panel: Panel, matrix: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Skin-coloured finger tips that hold the panel at two of its edges."""
+    height, width = panel.image.shape[:2]
+    thick = max(3, round(0.22 * max(box_wh(panel.box)) * rng.uniform(0.7, 1.3)))
+    result = image.copy()
+    tone = np.array([110.0, 140, 195]) * rng.uniform(0.45, 1.1)
+    low = rng.random() < 0.4
+    for side in (-1, 1):
+        for number in range(int(rng.integers(1, 4))):
+            reach = thick * rng.uniform(-0.1, 0.5)
+            if low:
+                tip = (width * (0.5 + 0.12 * side * (number + 1)), height - reach)
+                root = (tip[0] + side * thick, height + 4 * thick)
+            else:
+                edge = 0 if side < 0 else width
+                tip = (edge - side * reach, height * 0.75 - 1.2 * thick * number)
+                root = (edge + 4 * side * thick, tip[1] + thick)
+            line = cv2.perspectiveTransform(np.array([[tip, root]]), matrix)[0]
+            first, second = np.rint(line).astype(int).tolist()
+            for share, shade in ((1.0, 0.6), (0.85, 0.85), (0.5, 1.0)):
+                colour = np.clip(tone * shade, 0, 255).tolist()
+                wide = max(1, round(thick * share))
+                cv2.line(result, first, second, colour, wide, cv2.LINE_AA)
+    soft = max(0.5, thick / 12)
+    drawn = (result != image).any(axis=2).astype(np.float32)
+    share = cv2.GaussianBlur(drawn, (0, 0), soft)[..., None]
+    blurred = cv2.GaussianBlur(result, (0, 0), soft)
+    return np.rint(image + (blurred - image.astype(np.float32)) * share).astype(
+        np.uint8
+    )
+
+
+def _rounded(shape_hw: tuple[int, int], radius_px: float) -> np.ndarray:
+    """(H, W) uint8 mask of a rectangle with round corners."""
+    height, width = shape_hw
+    radius = int(min(radius_px, (min(shape_hw) - 1) / 2))
+    mask = np.zeros(shape_hw, np.uint8)
+    cv2.rectangle(mask, (radius, 0), (width - radius - 1, height - 1), 255, -1)
+    cv2.rectangle(mask, (0, radius), (width - 1, height - radius - 1), 255, -1)
+    for x in (radius, width - radius - 1):
+        for y in (radius, height - radius - 1):
+            cv2.circle(mask, (x, y), radius, 255, -1, cv2.LINE_AA)
+    return mask
+
+
+def _shift(box: Box, right_px: int, down_px: int) -> Box:
+    x_min, y_min, x_max, y_max = box
+    return x_min + right_px, y_min + down_px, x_max + right_px, y_max + down_px
