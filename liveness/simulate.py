@@ -138,7 +138,7 @@ def compose_attack(
     if kind == SCREEN and rng.random() < 0.6:  # the camera exposes for the screen
         background = cv2.convertScaleAbs(background, alpha=rng.uniform(0.35, 1.0))
     result, face = paste_panel(background, panel, matrix)
-    if rng.random() < 0.6:
+    if rng.random() < 0.4:
         result = _fingers(result, panel, matrix, rng)
     return camera_look(result, rng), face
 
@@ -274,7 +274,7 @@ def _screen_colours(
     result = _mix_channels(image, saturation, 0.04 * strength, rng)
     x = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.normal(0, 0.25 * strength))
     # Blue is lifted on average: screens are bluer than rooms.
-    x = x * np.exp(strength * rng.normal([0.07, 0.0, -0.03], 0.12))
+    x = x * np.exp(strength * rng.normal([0.06, -0.01, -0.01], [0.11, 0.07, 0.11]))
     if rng.random() < 0.45:  # a bright screen in a dim room
         x = x * (1 + strength * rng.uniform(0.1, 1.1))
         x = x / (1 + x**5) ** 0.2  # shoulder: highlights run together below white
@@ -366,7 +366,8 @@ def _pixel_grid(
     angle = rng.normal(0, 0.12) + rng.choice([0.0, np.pi / 2])
     along = _phase(shape_hw, pitch_px, angle, rng)
     across = _phase(shape_hw, pitch_px, angle + np.pi / 2, rng)
-    depth = strength * rng.uniform(0.03, 0.3)
+    # The lens and the pixel's own area average a fine grid, hence mostly weak.
+    depth = strength * (0.02 + 0.25 * rng.uniform(0, 1) ** 2)
     colour = rng.uniform(0, 1)  # how far the stripes' colours separate
     shifts = np.array([-1, 0, 1]) * colour * _SUBPIXEL_SHIFT
     cosine, sine = np.cos(along), np.sin(along)
@@ -426,8 +427,8 @@ def _halftone(
     image: np.ndarray, strength: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Ink dots, one screen for each ink at its own angle, strongest in mid-tones."""
-    pitch_px = rng.uniform(1.3, 4.0)
-    depth = np.float32(strength * rng.uniform(10, 60))
+    pitch_px = rng.uniform(1.2, 3.0)
+    depth = np.float32(strength * rng.uniform(8, 45))
     turn = rng.uniform(-10, 10)
     table = (4 * np.linspace(0, 1, 256) * np.linspace(1, 0, 256)).astype(np.float32)
     dots = []
@@ -492,7 +493,7 @@ def _shown_region(
     """What of the content is shown; may reach beyond it on a screen (letterbox)."""
     face = max(box_wh(box))
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    left, right = rng.uniform(0.6, 1.6, 2) * face
+    left, right = rng.uniform(0.6, 1.5, 2) * face
     top, bottom = rng.uniform(0.65, 1.6, 2) * face
     if kind == SCREEN and rng.random() < 0.7:  # an upright phone
         bottom = max(bottom, (left + right) * rng.uniform(1.3, 2.1) - top)
@@ -611,35 +612,31 @@ def _interface(shown: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _fingers(
     image: np.ndarray, panel: Panel, matrix: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Skin-coloured finger tips that hold the panel at two of its edges."""
+    """Blobs of skin colour where a hand holds the panel: a thumb or some fingers."""
     height, width = panel.image.shape[:2]
-    thick = max(3, round(0.22 * max(box_wh(panel.box)) * rng.uniform(0.7, 1.3)))
-    result = image.copy()
-    tone = np.array([110.0, 140, 195]) * rng.uniform(0.45, 1.1)
-    low = rng.random() < 0.4
-    for side in (-1, 1):
-        for number in range(int(rng.integers(1, 4))):
-            reach = thick * rng.uniform(-0.1, 0.5)
-            if low:
-                tip = (width * (0.5 + 0.12 * side * (number + 1)), height - reach)
-                root = (tip[0] + side * thick, height + 4 * thick)
-            else:
-                edge = 0 if side < 0 else width
-                tip = (edge - side * reach, height * 0.75 - 1.2 * thick * number)
-                root = (edge + 4 * side * thick, tip[1] + thick)
+    thick = max(3.0, 0.3 * max(box_wh(panel.box)) * rng.uniform(0.6, 1.4))
+    skin = np.zeros(image.shape[:2], np.uint8)
+    corners = np.array([[0, height], [0, 0], [width, 0], [width, height]], np.float64)
+    for edge in rng.choice(4, int(rng.integers(1, 3)), replace=False):
+        start, end = corners[edge], corners[(edge + 1) % 4]
+        along = (end - start) / max(1.0, np.linalg.norm(end - start))
+        outward = np.array([along[1], -along[0]])
+        middle = start + (end - start) * rng.uniform(0.2, 0.8)
+        for number in range(int(rng.integers(1, 5))):
+            root = middle + along * thick * 1.05 * number
+            root = root + outward * thick * rng.uniform(2, 4)
+            tip = root + along * thick * rng.normal(0, 0.4)
+            tip = tip - outward * thick * rng.uniform(2.5, 4.2)
             line = cv2.perspectiveTransform(np.array([[tip, root]]), matrix)[0]
             first, second = np.rint(line).astype(int).tolist()
-            for share, shade in ((1.0, 0.6), (0.85, 0.85), (0.5, 1.0)):
-                colour = np.clip(tone * shade, 0, 255).tolist()
-                wide = max(1, round(thick * share))
-                cv2.line(result, first, second, colour, wide, cv2.LINE_AA)
-    soft = max(0.5, thick / 12)
-    drawn = (result != image).any(axis=2).astype(np.float32)
-    share = cv2.GaussianBlur(drawn, (0, 0), soft)[..., None]
-    blurred = cv2.GaussianBlur(result, (0, 0), soft)
-    return np.rint(image + (blurred - image.astype(np.float32)) * share).astype(
-        np.uint8
-    )
+            cv2.line(skin, first, second, 255, round(thick), cv2.LINE_AA)
+    share = cv2.GaussianBlur(skin, (0, 0), max(0.6, thick / 25))[..., None] / 255
+    # Darker towards the edges, as round fingers are, and uneven.
+    round_off = cv2.GaussianBlur(skin, (0, 0), thick / 3)[..., None] / 255
+    tone = np.array([105.0, 135, 190]) * np.exp(rng.normal(0, 0.12, 3))
+    tone = tone * rng.uniform(0.25, 1.15) * (0.35 + 0.65 * round_off)
+    tone = tone * (0.7 + 0.6 * _smooth(image.shape[:2], 5, rng)[..., None])
+    return np.clip(image + (tone - image) * share, 0, 255).astype(np.uint8)
 
 
 def _rounded(shape_hw: tuple[int, int], radius_px: float) -> np.ndarray:
