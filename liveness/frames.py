@@ -144,27 +144,43 @@ class VideoFile(FrameSource):
             return frame
         return self._next_frame()
 
+    def skip(self) -> bool:
+        """Pass over the next frame, which is cheaper than read; False at the end."""
+        if self._first is not None:
+            self._first = None
+            return True
+        return self._grab()
+
     def close(self) -> None:
         """Close the file; may be called again."""
         self._capture.release()
 
     def _next_frame(self) -> Frame | None:
-        ok, image = self._capture.read()
-        if not ok:
-            if 0 < self._index < MIN_COMPLETE_SHARE * self.frame_count:
-                logger.warning(
-                    "%s ends after %d of about %d frames: is it damaged?",
-                    self.name,
-                    self._index,
-                    self.frame_count,
-                )
-            return None
-        time_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        if time_s <= 0 and self.fps is not None:  # not every container tells
-            time_s = self._index / self.fps
-        frame = Frame(image, self._index, max(0.0, time_s), time.monotonic())
-        self._index += 1
-        return frame
+        """Decode a frame; a damaged one is passed over."""
+        while self._grab():
+            ok, image = self._capture.retrieve()
+            if not ok:
+                continue
+            time_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            index = self._index - 1
+            if time_s <= 0 and self.fps is not None:  # not every container tells
+                time_s = index / self.fps
+            return Frame(image, index, max(0.0, time_s), time.monotonic())
+        return None
+
+    def _grab(self) -> bool:
+        """Advance by a frame without converting it; False at the end."""
+        if self._capture.grab():
+            self._index += 1
+            return True
+        if 0 < self._index < MIN_COMPLETE_SHARE * self.frame_count:
+            logger.warning(
+                "%s ends after %d of about %d frames: is it damaged?",
+                self.name,
+                self._index,
+                self.frame_count,
+            )
+        return False
 
 
 class Connection(Protocol):
@@ -210,7 +226,7 @@ class LiveSource(FrameSource):
         self._received = 0
 
         self._stall_s = STALL_S
-        self._logged_at = -QUIET_S
+        self._loss_logged, self._logged_at = False, -QUIET_S
         self._opened_at = self._last_at = time.monotonic()
         self._thread = threading.Thread(
             target=self._run, name=f"reader of {self.name}", daemon=True
@@ -312,7 +328,11 @@ class LiveSource(FrameSource):
                 return
             finally:
                 self._connection.close()
-            tries = 0 if self._received > received else tries + 1
+            if self._received > received:
+                tries = 0
+            else:  # back off, and be more patient with a slow camera
+                tries += 1
+                self._stall_s = min(2 * self._stall_s, self._timeout_s)
             self._stop.wait(BACK_OFF_S[min(tries, len(BACK_OFF_S) - 1)])
 
     def _receive(self) -> None:
@@ -323,9 +343,10 @@ class LiveSource(FrameSource):
             now = time.monotonic()
             if before is not None:
                 self._stall_s = max(STALL_S, STALL_GAPS * (now - before))
-            elif self._logged_at > 0:
-                logger.debug("%s: pictures again", self.name)
             before = now
+            if self._loss_logged:
+                logger.info("%s: pictures again", self.name)
+                self._loss_logged = False
             with self._changed:
                 self._slot = (content, self._received, now)
                 self._received += 1
@@ -333,19 +354,18 @@ class LiveSource(FrameSource):
 
     def _note_connected(self) -> None:
         with self._changed:
-            if self._was_connected and self._logged_at > 0:
-                logger.info("%s: connected again", self.name)
             self._connected = self._was_connected = True
             self._changed.notify_all()
 
     def _note_lost(self, error: SourceError) -> None:
         """Keep the reason for read() and log the first of a row of failures."""
+        if self._stop.is_set():
+            return
         now = time.monotonic()
+        if not self._loss_logged and now - self._logged_at > QUIET_S:
+            logger.warning("%s; reconnecting", error)
+            self._loss_logged, self._logged_at = True, now
         with self._changed:
-            if self._connected and now - self._logged_at > QUIET_S:
-                if not self._stop.is_set():
-                    logger.warning("%s; reconnecting", error)
-                self._logged_at = now
             self._connected = False
             self._problem = str(error).removeprefix(f"{self.name}: ")
 
