@@ -623,10 +623,10 @@ def _fingers(
         outward = np.array([along[1], -along[0]])
         middle = start + (end - start) * rng.uniform(0.2, 0.8)
         for number in range(int(rng.integers(1, 5))):
-            root = middle + along * thick * 1.05 * number
-            root = root + outward * thick * rng.uniform(2, 4)
-            tip = root + along * thick * rng.normal(0, 0.4)
-            tip = tip - outward * thick * rng.uniform(2.5, 4.2)
+            held = middle + along * thick * 1.05 * number
+            tip = held - outward * thick * rng.uniform(-0.3, 0.7)
+            root = held + outward * thick * rng.uniform(2, 4)
+            root = root + along * thick * rng.normal(0, 0.5)
             line = cv2.perspectiveTransform(np.array([[tip, root]]), matrix)[0]
             first, second = np.rint(line).astype(int).tolist()
             cv2.line(skin, first, second, 255, round(thick), cv2.LINE_AA)
