@@ -1,0 +1,268 @@
+"""A dataset folder as samples: where each crop is, what it shows, whose it is.
+
+Two forms are read. The one that the collectors write: label folders ``real`` and
+``fake`` anywhere below the dataset folder, with ``crops.csv`` beside the crops.
+And one with a single list: ``crops.csv`` in the dataset folder with the columns
+``path, site, label, attack, group``.
+"""
+
+import csv
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from liveness.boxes import box_area
+from liveness.collecting import CSV_NAME
+from liveness.errors import DatasetError, ImageError
+from liveness.images import IMAGE_SUFFIXES, files_below, read_image
+from liveness.labels import FAKE, LABELS, REAL
+from liveness.preprocess import crop_face, whole_box
+
+MIN_CROP_SIDE_PX = 16  # smaller crops hold no texture to learn from
+UNNAMED_ATTACK = "attack"  # of fakes directly in the folder fake/
+TIME_GAP = 0.1  # share of a single source that neither trains nor validates
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture of a face.
+
+    Attributes:
+        path: The picture.
+        label: ``real`` or ``fake``.
+        attack: Kind of attack; empty for a bona fide face.
+        site: Folder above the label folder, "." in a plain dataset: one
+            collection of one or a few people, cameras and places.
+        source: The video, picture or folder that the sample comes from.
+        frame: Its number in the source.
+        crop_scale: Side of the picture over the face's longer side; None where the
+            picture is the detected box itself.
+    """
+
+    path: Path
+    label: str
+    attack: str
+    site: str
+    source: str
+    frame: int = 0
+    crop_scale: float | None = None
+
+    @property
+    def is_bona_fide(self) -> bool:
+        """Whether the face is a living one."""
+        return self.label == REAL
+
+
+def read_dataset(folders: Sequence[Path]) -> list[Sample]:
+    """All samples of one or several dataset folders.
+
+    Raises:
+        DatasetError: If a folder is missing, holds no labelled picture, or its
+            crops.csv is not one.
+    """
+    samples: list[Sample] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise DatasetError(
+                f"no dataset folder '{folder}': expected a folder with "
+                f"{' and '.join(LABELS)} in it; collect_dataset.py makes one"
+            )
+        listed = _read_list(folder)
+        samples += _read_tree(folder) if listed is None else listed
+    return samples
+
+
+def require_both_labels(samples: Sequence[Sample], what: str) -> None:
+    """Raise a DatasetError that says what to do unless both labels are there."""
+    present = {sample.label for sample in samples}
+    for missing in sorted(set(LABELS) - present):
+        raise DatasetError(
+            f"{what} has no {missing} faces: both {' and '.join(LABELS)} are needed; "
+            f"collect some with collect_dataset.py -o .../{missing}"
+        )
+
+
+def read_crop(sample: Sample) -> np.ndarray:
+    """The crop of a sample, in the geometry of ``preprocess.crop_face``.
+
+    A picture that is the detected box itself becomes a crop without surroundings.
+
+    Returns:
+        (side, side, 3) uint8, BGR.
+
+    Raises:
+        ImageError: If the picture cannot be read or is too small.
+    """
+    image = read_image(sample.path)
+    if min(image.shape[:2]) < MIN_CROP_SIDE_PX:
+        raise ImageError(
+            f"'{sample.path}' is {image.shape[1]}x{image.shape[0]} pixels, "
+            f"expected {MIN_CROP_SIDE_PX} or more"
+        )
+    if sample.crop_scale is None:
+        return crop_face(image, whole_box(image))
+    return image
+
+
+def split_samples(
+    samples: Sequence[Sample], *, validation_share: float, seed: int
+) -> tuple[list[Sample], list[Sample], list[str]]:
+    """Training and validation samples that share no site, or no source.
+
+    Whole sites validate where there are at least three with both labels. Else
+    whole sources do, label by label; a label with a single source is split by
+    time: its last part validates, with a gap before it.
+
+    Args:
+        samples: With both labels.
+        validation_share: Wished share of the samples, between 0 and 1.
+        seed: Of the choice of sites or sources.
+
+    Returns:
+        Training samples, validation samples, and warnings for the user.
+    """
+    rng = np.random.default_rng(seed)
+    sites = {sample.site.split("/")[0] for sample in samples}
+    complete = sorted(
+        site
+        for site in sites
+        if {s.label for s in samples if s.site.split("/")[0] == site} == set(LABELS)
+    )
+    if len(complete) >= 3:
+        count = max(1, round(validation_share * len(complete)))
+        chosen = set(rng.choice(complete, min(count, len(complete) - 1), replace=False))
+        kept = [s for s in samples if s.site.split("/")[0] in chosen]
+        rest = [s for s in samples if s.site.split("/")[0] not in chosen]
+        return rest, kept, []
+    training: list[Sample] = []
+    validation: list[Sample] = []
+    warnings: list[str] = []
+    for label in LABELS:
+        of_label = [sample for sample in samples if sample.label == label]
+        sources = sorted({sample.source for sample in of_label})
+        if len(sources) == 1:
+            first, last = _split_by_time(of_label, validation_share)
+            warnings.append(
+                f"all {label} faces come from one source, {sources[0]!r}: its last "
+                "part validates, so the validation figures are optimistic"
+            )
+        else:
+            count = max(1, round(validation_share * len(sources)))
+            chosen = set(rng.choice(sources, min(count, len(sources) - 1), False))
+            first = [s for s in of_label if s.source not in chosen]
+            last = [s for s in of_label if s.source in chosen]
+        training += first
+        validation += last
+    return training, validation, warnings
+
+
+def describe(samples: Sequence[Sample]) -> str:
+    """Counts by label and attack in one line, such as ``3 real, 2 fake (2 print)``."""
+    attacks = Counter(s.attack for s in samples if not s.is_bona_fide)
+    kinds = ", ".join(f"{count} {name}" for name, count in sorted(attacks.items()))
+    fakes = sum(attacks.values())
+    text = f"{len(samples) - fakes} {REAL}, {fakes} {FAKE}"
+    return f"{text} ({kinds})" if kinds else text
+
+
+def _split_by_time(samples: list[Sample], share: float) -> tuple[list, list]:
+    """The first and the last part of one source, without the gap between them."""
+    ordered = sorted(samples, key=lambda sample: (sample.frame, sample.path))
+    start = len(ordered) - max(1, round(share * len(ordered)))
+    gap = round(TIME_GAP * len(ordered))
+    return ordered[: max(1, start - gap)], ordered[start:]
+
+
+def _read_tree(folder: Path) -> list[Sample]:
+    """Samples of label folders, with what crops.csv beside the pictures says."""
+    paths = files_below(folder, IMAGE_SUFFIXES)
+    rows: dict[Path, dict[str, dict[str, str]]] = {}
+    samples = []
+    for path in paths:
+        parts = path.relative_to(folder).parts[:-1]
+        depth = max((i for i, part in enumerate(parts) if part in LABELS), default=None)
+        if depth is None:
+            # -d dataset/real: the label may be the folder itself.
+            raise DatasetError(
+                f"'{path}' is in no folder named {' or '.join(LABELS)}: expected "
+                f"'{folder}/.../{REAL}/' and '{folder}/.../{FAKE}/[attack]/'"
+            )
+        if path.parent not in rows:
+            rows[path.parent] = _read_rows(path.parent / CSV_NAME)
+        label = parts[depth]
+        attack = "/".join(parts[depth + 1 :]) or UNNAMED_ATTACK
+        sample = Sample(
+            path=path,
+            label=label,
+            attack="" if label == REAL else attack,
+            site="/".join(parts[:depth]) or ".",
+            source=str(path.parent.relative_to(folder)),
+        )
+        row = rows[path.parent].get(path.name)
+        samples.append(_with_row(sample, row) if row else sample)
+    if not samples:
+        raise DatasetError(
+            f"no pictures in dataset folder '{folder}': expected some below "
+            f"{' and '.join(LABELS)}; collect_dataset.py writes them"
+        )
+    return samples
+
+
+def _with_row(sample: Sample, row: dict[str, str]) -> Sample:
+    """The sample with source, frame and scale of its row in crops.csv."""
+    try:
+        box = tuple(int(row[name]) for name in ("x_min", "y_min", "x_max", "y_max"))
+        scale = float(row["scale"])
+        if not (scale > 0 and box_area(box)):
+            raise ValueError(f"scale {scale}, box {box}")
+        return replace(
+            sample, source=row["source"], frame=int(row["frame"]), crop_scale=scale
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatasetError(
+            f"'{sample.path.parent / CSV_NAME}' has a damaged row for "
+            f"{sample.path.name}: {error}; collect that folder again"
+        ) from error
+
+
+def _read_list(folder: Path) -> list[Sample] | None:
+    """Samples of a crops.csv with a column of paths; None where there is none."""
+    table = folder / CSV_NAME
+    if not table.is_file():
+        return None
+    with table.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if "path" not in (reader.fieldnames or ()):
+            return None
+        missing = {"site", "label", "attack", "group"} - set(reader.fieldnames)
+        if missing:
+            raise DatasetError(f"'{table}' lacks the columns {sorted(missing)}")
+        rows = list(reader)
+    wrong = [row["label"] for row in rows if row["label"] not in LABELS]
+    if wrong:
+        raise DatasetError(f"'{table}' has the label {wrong[0]!r}, expected {LABELS}")
+    return [
+        Sample(
+            path=folder / row["path"],
+            label=row["label"],
+            attack="" if row["label"] == REAL else row["attack"] or UNNAMED_ATTACK,
+            site=row["site"],
+            source=f"{row['group']}/{row['label']}",
+            frame=number,
+        )
+        for number, row in enumerate(rows)
+    ]
+
+
+def _read_rows(table: Path) -> dict[str, dict[str, str]]:
+    """Rows of a crops.csv by file name, none where there is no such table."""
+    if not table.is_file():
+        return {}
+    with table.open(newline="", encoding="utf-8") as file:
+        return {row.get("file", ""): row for row in csv.DictReader(file)}

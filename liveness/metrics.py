@@ -1,0 +1,193 @@
+"""Error rates of presentation attack detection, by ISO/IEC 30107-3.
+
+``scores`` are probabilities of bona fide; a score at the threshold or above is
+accepted as bona fide. APCER is the share of attacks that are accepted, BPCER the
+share of bona fide presentations that are refused, ACER their mean. The reported
+APCER is that of the worst attack type. All rates lie between 0 and 1.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+CONFIDENCE = 0.95  # of the intervals
+APCER_POINTS = (0.10, 0.05, 0.01)  # BPCER10, BPCER20 and BPCER100 of the standard
+
+
+@dataclass(frozen=True)
+class ErrorRates:
+    """Rates at one threshold, and those that need none."""
+
+    threshold: float
+    apcer_by_attack: dict[str, float]
+    bpcer: float
+    eer: float
+    auc: float
+    bpcer_at_apcer: dict[str, float]
+
+    @property
+    def apcer(self) -> float:
+        """Of the worst attack type."""
+        return max(self.apcer_by_attack.values())
+
+    @property
+    def acer(self) -> float:
+        """Mean of the worst APCER and BPCER."""
+        return (self.apcer + self.bpcer) / 2
+
+    def as_json(self) -> dict:
+        """All rates as JSON values."""
+        return {
+            "threshold": self.threshold,
+            "apcer_by_attack": self.apcer_by_attack,
+            "apcer": self.apcer,
+            "bpcer": self.bpcer,
+            "acer": self.acer,
+            "eer": self.eer,
+            "auc": self.auc,
+            "bpcer_at_apcer": self.bpcer_at_apcer,
+        }
+
+
+def error_rates(
+    scores: np.ndarray, attacks: Sequence[str], *, threshold: float
+) -> ErrorRates:
+    """All rates of a set of scored faces.
+
+    Args:
+        scores: (N,) probabilities of bona fide.
+        attacks: Kind of attack of each face, empty for bona fide.
+        threshold: Least score that counts as bona fide.
+
+    Raises:
+        ValueError: If there is no attack, no bona fide face, or a score that is
+            no probability.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    scores, kinds = _checked(scores, attacks)
+    bona_fide = kinds == ""
+    accepted = scores >= threshold
+    by_attack = {
+        str(kind): float(accepted[kinds == kind].mean())
+        for kind in np.unique(kinds[~bona_fide])
+    }
+    return ErrorRates(
+        threshold=float(threshold),
+        apcer_by_attack=by_attack,
+        bpcer=float((~accepted[bona_fide]).mean()),
+        eer=equal_error(scores, attacks)[0],
+        auc=float(roc_auc_score(bona_fide, scores)),
+        bpcer_at_apcer={
+            f"{limit:.0%}": bpcer_at_apcer(scores, attacks, limit=limit)
+            for limit in APCER_POINTS
+        },
+    )
+
+
+def equal_error(scores: np.ndarray, attacks: Sequence[str]) -> tuple[float, float]:
+    """Equal error rate over all attacks together, and its threshold.
+
+    Where no threshold makes both rates equal, the rate is the mean of the two at
+    the threshold where they are closest; the threshold is the middle between the
+    scores around it.
+    """
+    thresholds, apcer, bpcer = rate_curves(scores, attacks)
+    best = int(np.argmin(np.abs(apcer - bpcer)))
+    below = np.asarray(scores)[np.asarray(scores) < thresholds[best]]
+    low = below.max() if below.size else 0.0
+    high = min(float(thresholds[best]), 1.0)
+    return float((apcer[best] + bpcer[best]) / 2), float((low + high) / 2)
+
+
+def threshold_for_bpcer(
+    scores: np.ndarray, attacks: Sequence[str], *, bpcer: float
+) -> float:
+    """The highest threshold that refuses at most this share of bona fide faces."""
+    scores, kinds = _checked(scores, attacks)
+    ordered = np.sort(scores[kinds == ""])
+    return float(ordered[min(int(bpcer * len(ordered)), len(ordered) - 1)])
+
+
+def bpcer_at_apcer(
+    scores: np.ndarray, attacks: Sequence[str], *, limit: float
+) -> float:
+    """Least BPCER of all thresholds whose APCER is at most the limit."""
+    _, apcer, bpcer = rate_curves(scores, attacks)
+    return float(bpcer[apcer <= limit].min())
+
+
+def rate_curves(
+    scores: np.ndarray, attacks: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """APCER (all attacks together) and BPCER at every threshold that matters.
+
+    Returns:
+        Thresholds, falling, the first above every score; APCER and BPCER at each.
+    """
+    from sklearn.metrics import roc_curve
+
+    scores, kinds = _checked(scores, attacks)
+    accepted_attacks, accepted_bona_fide, thresholds = roc_curve(
+        kinds == "", scores, drop_intermediate=False
+    )
+    return thresholds, accepted_attacks, 1 - accepted_bona_fide
+
+
+def interval_over_sources(
+    figure: Callable[[np.ndarray], float],
+    sources: Sequence[str],
+    *,
+    seed: int = 0,
+    draws: int = 1000,
+) -> tuple[float, float]:
+    """95 % interval of a figure by drawing whole sources with replacement.
+
+    Frames of one video are alike, so that drawing frames would promise too much.
+
+    Args:
+        figure: Takes the indexes of the drawn faces, gives the figure; a draw for
+            which it raises ValueError (a class went missing) is left out.
+        sources: Source of each face.
+
+    Returns:
+        Lower and upper end; (nan, nan) where no draw had both classes.
+
+    Source: percentile bootstrap over clusters; Davison and Hinkley, Bootstrap
+        Methods and their Application (1997), section 3.8.
+    """
+    rng = np.random.default_rng(seed)
+    names, owner = np.unique(np.asarray(sources, str), return_inverse=True)
+    members = [np.flatnonzero(owner == number) for number in range(len(names))]
+    figures = []
+    for _ in range(draws):
+        drawn = rng.integers(len(members), size=len(members))
+        try:
+            figures.append(figure(np.concatenate([members[i] for i in drawn])))
+        except ValueError:
+            continue
+    if not figures:
+        return float("nan"), float("nan")
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(figures, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _checked(
+    scores: np.ndarray, attacks: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and attacks as arrays, both classes present."""
+    scores = np.asarray(scores, np.float64)
+    kinds = np.asarray(attacks, dtype=str)
+    if scores.ndim != 1 or scores.shape != kinds.shape:
+        raise ValueError(
+            f"Expected as many scores as attacks. Received: {scores.shape} and "
+            f"{kinds.shape}"
+        )
+    if not np.all((scores >= 0) & (scores <= 1)):
+        raise ValueError("Expected scores from 0 to 1")
+    for missing, there in (("bona fide", kinds == ""), ("attack", kinds != "")):
+        if not there.any():
+            raise ValueError(f"Expected at least one {missing} face. Received: none")
+    return scores, kinds

@@ -1,0 +1,90 @@
+"""LivenessNet: the small CNN that tells a bona fide face from an attack.
+
+from livenessnet import LivenessNet
+model = LivenessNet.build(width=80, height=80, depth=6, classes=2)
+"""
+
+from collections.abc import Sequence
+
+FILTERS = (16, 32, 64, 96)  # of each block; the family's original has 16 and 32
+DENSE_UNITS = 64
+
+
+class LivenessNet:
+    """VGG-like network: blocks of conv-BN-conv-BN-pool-dropout, dense, softmax."""
+
+    @staticmethod
+    def build(
+        width: int,
+        height: int,
+        depth: int,
+        classes: int,
+        *,
+        filters: Sequence[int] = FILTERS,
+    ):
+        """An untrained network.
+
+        Each three channels of the input are one view of the face (the face alone,
+        the face with its surroundings), and each view has blocks of its own.
+
+        Args:
+            width: Of the input in pixels, at least 2 ** (blocks + 1) for blocks
+                to have something to pool.
+            height: As width.
+            depth: Channels of the input, 3 for each view.
+            classes: Number of outputs.
+            filters: Number of filters of each block.
+
+        Returns:
+            keras.Model: (N, height, width, depth) float32 in [0, 1] to (N, classes)
+            float32, probabilities that add up to 1.
+
+        Raises:
+            ValueError: If the depth is no multiple of 3 or the input is too small.
+        """
+        from keras import Model, layers  # seconds to import; --help goes without
+
+        if depth < 3 or depth % 3:
+            raise ValueError(f"Expected a multiple of 3 channels. Received: {depth}")
+        if min(width, height) < 2 ** (len(filters) + 1):
+            raise ValueError(
+                f"Expected a side of {2 ** (len(filters) + 1)} pixels or more. "
+                f"Received: {width}x{height}"
+            )
+        inputs = layers.Input((height, width, depth))
+        features = []
+        for first in range(0, depth, 3):
+            x = _channels(inputs, first, depth)
+            for number, count in enumerate(filters):
+                # The first convolution halves the picture: four times faster.
+                x = _convolution(x, count, strides=2 if number == 0 else 1)
+                x = _convolution(x, count)
+                x = layers.MaxPooling2D()(x)
+                x = layers.SpatialDropout2D(0.1)(x)
+            features.append(layers.GlobalAveragePooling2D(keepdims=True)(x))
+        x = layers.Concatenate()(features) if len(features) > 1 else features[0]
+        x = layers.Flatten()(x)
+        x = layers.Dropout(0.4)(x)
+        x = layers.Dense(DENSE_UNITS, activation="relu")(x)
+        x = layers.Dropout(0.4)(x)
+        return Model(inputs, layers.Dense(classes, activation="softmax")(x))
+
+
+def _convolution(x, filters: int, *, strides: int = 1):
+    """Conv-BN-ReLU; the runtime folds the normalisation into the convolution."""
+    from keras import layers
+
+    x = layers.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False)(x)
+    x = layers.BatchNormalization(momentum=0.95)(x)
+    return layers.ReLU()(x)
+
+
+def _channels(x, first: int, depth: int):
+    """Three channels of the input, by a layer that every file format keeps."""
+    from keras import layers
+
+    if depth == 3:
+        return x
+    rest = depth - first - 3
+    cut = ((0, 0), (first, rest))  # read as rows and columns: width and channels
+    return layers.Cropping2D(cut, data_format="channels_first")(x)
