@@ -88,6 +88,10 @@ class _Array(_StandIn):
     """Of numpy's array: state is (version, shape, dtype, fortran order, data)."""
 
 
+class _Buffer(_StandIn):
+    """Of an array by pickle protocol 5: args are (data, dtype, shape, order)."""
+
+
 class _DType(_StandIn):
     """Of numpy's dtype: args[0] is its code, state[1] the byte order."""
 
@@ -101,6 +105,8 @@ _ADMITTED = {
     ("sklearn.preprocessing.label", "LabelEncoder"): _Encoder,  # before 0.22
     ("numpy._core.multiarray", "_reconstruct"): _Array,
     ("numpy.core.multiarray", "_reconstruct"): _Array,  # before numpy 2
+    ("numpy._core.numeric", "_frombuffer"): _Buffer,
+    ("numpy.core.numeric", "_frombuffer"): _Buffer,
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _DType,
     ("_codecs", "encode"): _Latin1,
@@ -121,7 +127,11 @@ def _classes(encoder: Any) -> list[str]:
     """Names in the stand-in of an encoder."""
     if not isinstance(encoder, _Encoder):
         raise _RefusedError(f"it holds an object of type {type(encoder).__name__}")
-    _, (count,), dtype, _, data = encoder.state["classes_"].state
+    array = encoder.state["classes_"]
+    if isinstance(array, _Buffer):
+        data, dtype, (count,), _ = array.args
+    else:
+        _, (count,), dtype, _, data = array.state
     code, byte_order = dtype.args[0], dtype.state[1]
     if isinstance(data, _Latin1):
         data = data.args[0].encode("latin1")
