@@ -1,7 +1,16 @@
-"""Whole files or none: how everything that matters is written."""
+"""Files as users name them, and files written as a whole or not at all."""
 
 import os
+import re
+from collections.abc import Iterable
 from pathlib import Path
+
+from liveness.errors import LivenessError
+
+VIDEO_SUFFIXES = (
+    *(".3gp", ".avi", ".m4v", ".mkv", ".mov"),
+    *(".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"),
+)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -26,3 +35,54 @@ def write_atomically(path: Path, data: bytes) -> None:
         if isinstance(error, OSError):
             error.filename, error.filename2 = str(path), None  # the name users know
         raise
+
+
+def list_files(
+    paths: Iterable[Path],
+    suffixes: tuple[str, ...],
+    *,
+    kind: str,
+    error: type[LivenessError],
+) -> list[Path]:
+    """The files that a user means by files and folders.
+
+    A file is taken as it is, whatever its name and even when it is missing, so
+    that reading it tells what is wrong. A folder stands for the files with one of
+    the suffixes in it and below it, in natural order (2.jpg before 10.jpg).
+    Hidden files are left out, and no file is listed twice.
+
+    Args:
+        paths: Files and folders.
+        suffixes: Lower-case endings of the files in a folder.
+        kind: What the files are called in a message: "pictures".
+        error: What is raised.
+
+    Raises:
+        LivenessError: The given one, if a folder holds no such file.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = [file for file in path.rglob("*") if _is_wanted(file, path, suffixes)]
+        if not inside:
+            raise error(
+                f"no {kind} in folder '{path}': expected files ending in "
+                f"{', '.join(suffixes)}"
+            )
+        found += sorted(inside, key=natural_key)
+    return list(dict.fromkeys(found))
+
+
+def natural_key(path: Path) -> list[tuple[int, str]]:
+    """Sort key that orders numbers in names by value: 2.jpg before 10.jpg."""
+    pieces = re.findall(r"\d+|\D+", str(path))
+    return [(int(p), "") if p.isdecimal() else (-1, p.lower()) for p in pieces]
+
+
+def _is_wanted(file: Path, folder: Path, suffixes: tuple[str, ...]) -> bool:
+    """Whether a file below a folder is visible and has one of the suffixes."""
+    parts = file.relative_to(folder).parts
+    is_hidden = any(part.startswith(".") for part in parts)
+    return file.suffix.lower() in suffixes and not is_hidden and file.is_file()

@@ -1,6 +1,5 @@
 """Read, list and write pictures."""
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import cv2
 import numpy as np
 
 from liveness.errors import ImageError, OutputError
-from liveness.files import write_atomically
+from liveness.files import list_files, write_atomically
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 MAX_IMAGE_SIDE_PX = 16_384  # 200-megapixel cameras fit; decoded: 805 MB at most
@@ -99,47 +98,12 @@ def write_image(path: Path, image: np.ndarray) -> None:
 
 
 def list_images(paths: Iterable[Path]) -> list[Path]:
-    """The picture files that a user means by files and folders.
-
-    A file is taken as it is, whatever its name and even when it is missing, so
-    that reading it tells what is wrong. A folder stands for the pictures in it
-    and below it, in natural order (2.jpg before 10.jpg). Hidden files are left
-    out, and no file is listed twice.
+    """The picture files that a user means by files and folders; see list_files.
 
     Raises:
         ImageError: If a folder holds no picture.
     """
-    found: list[Path] = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            inside = files_below(path, IMAGE_SUFFIXES)
-            if not inside:
-                raise ImageError(
-                    f"no pictures in folder '{path}': expected files ending in "
-                    f"{', '.join(IMAGE_SUFFIXES)}"
-                )
-            found += inside
-        else:
-            found.append(path)
-    return list(dict.fromkeys(found))
-
-
-def files_below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """Files in and below a folder that end in one of the suffixes, natural order."""
-    found = [
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in suffixes
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    ]
-    return sorted(found, key=natural_key)
-
-
-def natural_key(path: Path) -> list[tuple[int, str]]:
-    """Sort key that orders numbers in names by value: 2.jpg before 10.jpg."""
-    pieces = re.findall(r"\d+|\D+", str(path))
-    return [(int(p), "") if p.isdecimal() else (-1, p.lower()) for p in pieces]
+    return list_files(paths, IMAGE_SUFFIXES, kind="pictures", error=ImageError)
 
 
 def _header(data: bytes) -> tuple[tuple[int, int], bool]:

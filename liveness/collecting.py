@@ -1,0 +1,275 @@
+"""The dataset folder: numbered face crops and crops.csv beside them.
+
+``crops.csv`` has one row per crop (``CropRow`` in words of a user):
+
+``file``
+    name of the crop in this folder, ``N.png``
+``source``
+    the video or picture it comes from, see ``source_of``
+``frame``, ``time_s``
+    number of the frame, the first is 1, and its time; a picture has 1 and 0
+``x_min, y_min, x_max, y_max``, ``confidence``
+    the detected face in that frame, max exclusive, and the detector's confidence
+``scale``
+    side of the crop over the longer side of the face
+
+A source goes in as a whole or not at all: its crops are written first, then all
+its rows at once, and a failure takes back what was written of it.
+"""
+
+import csv
+import hashlib
+import io
+import logging
+import re
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from liveness.boxes import Box
+from liveness.cli import EXIT_FAILED, EXIT_OK
+from liveness.errors import DatasetError, OutputError
+from liveness.files import write_atomically
+
+CSV_NAME = "crops.csv"
+COLUMNS = (
+    *("file", "source", "frame", "time_s"),
+    *("x_min", "y_min", "x_max", "y_max", "confidence", "scale"),
+)
+SAMPLE_BYTES = 1 << 20  # of a file's start and of its end; tells videos apart
+DIGEST_DIGITS = 12  # 48 bits: no two files of one dataset share them by chance
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FaceCrop:
+    """A face cut out of a frame, ready to be saved."""
+
+    frame: int  # number of the frame, the first is 1
+    time_s: float
+    box: Box
+    confidence: float
+    scale: float
+    png: bytes | Path  # the encoded crop, or the file that holds it
+
+
+def source_of(path: Path) -> str:
+    """What names an input file in crops.csv: ``real_1.mp4#4ee80f01bca1``.
+
+    The part after the last ``#`` comes from the content (SHA-256 of the size, the
+    first and the last MiB), so a file is known again after it was moved or
+    renamed, and files of one name in different folders are told apart.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        digest.update(file.read(SAMPLE_BYTES))
+        file.seek(max(SAMPLE_BYTES, size - SAMPLE_BYTES))
+        digest.update(file.read(SAMPLE_BYTES))
+    return f"{path.name}#{digest.hexdigest()[:DIGEST_DIGITS]}"
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What was found in a picture or video; ``error`` says why it was not read."""
+
+    read: int  # frames
+    examined: int  # frames the detector looked at
+    crops: tuple[FaceCrop, ...]
+    error: str | None = None
+
+
+class DatasetFolder:
+    """A folder of crops that grows; one process writes to it at a time.
+
+    Args:
+        folder: Created if missing.
+
+    Raises:
+        OutputError: If it cannot be created or written.
+        DatasetError: If its crops.csv is not one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._csv = folder / CSV_NAME
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()  # before an hour of work
+        except OSError as error:
+            raise OutputError(
+                f"cannot write to output folder '{folder}': "
+                f"{(error.strerror or str(error)).lower()}"
+            ) from error
+        self._contents = self._read_contents()
+        self._last_number = self._highest_number()
+
+    def has(self, source: str) -> bool:
+        """Whether crops of this file, under whatever name, are in the folder."""
+        return _content_of(source) in self._contents
+
+    def add(self, source: str, crops: Iterable[FaceCrop]) -> int:
+        """Save all crops of a source, or none of them.
+
+        Returns:
+            How many were saved.
+
+        Raises:
+            OutputError: If the folder cannot be written or the disk is full.
+        """
+        written: list[Path] = []
+        rows: list[tuple] = []
+        try:
+            for number, crop in enumerate(crops, self._last_number + 1):
+                path = self.folder / f"{number}.png"
+                data = crop.png if isinstance(crop.png, bytes) else None
+                written.append(path)
+                write_atomically(path, crop.png.read_bytes() if data is None else data)
+                rows.append(_row(path.name, source, crop))
+            self._append(rows)
+        except BaseException as error:  # also Ctrl-C: no crop without its row
+            for path in written:
+                path.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise OutputError(
+                    f"cannot save crops in '{self.folder}': "
+                    f"{(error.strerror or str(error)).lower()}; none of "
+                    f"{source.rpartition('#')[0]!r} was saved"
+                ) from error
+            raise
+        self._last_number += len(rows)
+        if rows:
+            self._contents.add(_content_of(source))
+        return len(rows)
+
+    def _append(self, rows: list[tuple]) -> None:
+        """Add rows to crops.csv in one write; a failed one is taken back."""
+        if not rows:
+            return
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        with self._csv.open("ab", buffering=0) as file:
+            before = file.tell()
+            if before == 0:
+                writer.writerow(COLUMNS)
+            writer.writerows(rows)
+            data = text.getvalue().encode()
+            try:
+                if file.write(data) != len(data):  # what a nearly full disk does
+                    raise OSError(28, "No space left on device")
+            except BaseException:
+                file.truncate(before)
+                raise
+
+    def _read_contents(self) -> set[str]:
+        """The sources in crops.csv; a torn last line of a killed run is cut off."""
+        try:
+            data = self._csv.read_bytes()
+            whole = data[: data.rfind(b"\n") + 1]
+            rows = list(csv.reader(io.StringIO(whole.decode("utf-8"))))
+        except FileNotFoundError:
+            return set()
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise DatasetError(f"cannot read '{self._csv}': {error}") from error
+        if rows and tuple(rows[0]) != COLUMNS:
+            raise DatasetError(
+                f"'{self._csv}' is not a list of crops: expected the columns "
+                f"{', '.join(COLUMNS)}; move it away"
+            )
+        if len(whole) < len(data):
+            logger.warning("%s: removed a torn last line", self._csv)
+            write_atomically(self._csv, whole)
+        return {_content_of(row[1]) for row in rows[1:] if len(row) == len(COLUMNS)}
+
+    def _highest_number(self) -> int:
+        """The highest N of an N.png in the folder, 0 if there is none."""
+        names = (path.name for path in self.folder.iterdir())
+        numbered = (re.fullmatch(r"([0-9]{1,18})\.png", name) for name in names)
+        return max((int(match[1]) for match in numbered if match), default=0)
+
+
+@dataclass
+class Tally:
+    """What a run came to, over all its inputs."""
+
+    inputs: int = 0
+    read: int = 0
+    examined: int = 0
+    saved: int = 0
+    known: int = 0  # inputs that were in the folder already
+    failed: int = 0  # inputs that could not be read
+
+    def choose(self, paths: Iterable[Path], dataset: DatasetFolder) -> dict[Path, str]:
+        """The inputs to examine and their sources; says which are known already."""
+        chosen: dict[Path, str] = {}
+        contents: set[str] = set()
+        for path in paths:
+            self.inputs += 1
+            try:
+                source = source_of(path)
+            except OSError:
+                chosen[path] = path.name  # reading it will tell what is wrong
+                continue
+            if dataset.has(source) or _content_of(source) in contents:
+                self.known += 1
+                logger.info("%s: already collected, passed over", path)
+                continue
+            contents.add(_content_of(source))
+            chosen[path] = source
+        return chosen
+
+    def count(self, path: Path, examined: Examined, *, saved: int) -> None:
+        """Add an input's figures and warn about what is wrong with it."""
+        self.read += examined.read
+        self.examined += examined.examined
+        self.saved += saved
+        if examined.error is not None:
+            self.failed += 1
+            logger.warning("warning: %s", examined.error)
+        elif examined.examined == 0:
+            logger.warning(
+                "warning: %s: none of its %d frames examined; lower -s",
+                path,
+                examined.read,
+            )
+        elif saved == 0:
+            logger.warning("warning: %s: no face found", path)
+
+    def summary(self, unit: str) -> str:
+        """One line of figures; ``unit`` is what was read: frames or pictures."""
+        parts = [
+            f"{unit} read: {self.read}",
+            f"examined: {self.examined}",
+            f"without a face: {self.examined - self.saved}",
+            f"saved: {self.saved}",
+        ]
+        if self.known:
+            parts.append(f"already collected: {self.known}")
+        if self.failed:
+            parts.append(f"unreadable: {self.failed}")
+        return ", ".join(parts)
+
+    def exit_code(self) -> int:
+        """0, or 1 after an unreadable input or when there was nothing to save."""
+        if self.failed:
+            return EXIT_FAILED
+        if self.saved == 0 and self.known < self.inputs:
+            logger.error("error: no face was found, nothing was saved")
+            return EXIT_FAILED
+        return EXIT_OK
+
+
+def _content_of(source: str) -> str:
+    """The part of a source that comes from the content."""
+    return source.rpartition("#")[2]
+
+
+def _row(name: str, source: str, crop: FaceCrop) -> tuple:
+    """A crop as crops.csv has it."""
+    time_s, confidence = f"{crop.time_s:.3f}", f"{crop.confidence:.4f}"
+    return (name, source, crop.frame, time_s, *crop.box, confidence, crop.scale)

@@ -1,0 +1,228 @@
+"""Find the best face in pictures and in every n-th frame of videos.
+
+Videos are examined in processes of their own, several at a time. In each, one
+thread decodes while another one detects, so that a video takes hardly longer than
+its decoding.
+"""
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from liveness.collecting import Examined, FaceCrop
+from liveness.errors import LivenessError, SourceError
+from liveness.faces import Detection, FaceDetector
+from liveness.frames import Frame, VideoFile
+from liveness.images import read_image
+from liveness.preprocess import CROP_SCALE, crop_face
+
+WAITING_FRAMES = 4  # decoded and not examined yet; a 4K frame takes 25 MB
+POLL_S = 0.2  # how often progress is reported
+
+_worker: dict[str, Any] = {}  # what a worker process keeps between videos
+
+
+def examine_image(path: Path, detector: FaceDetector) -> Examined:
+    """The best face of a picture.
+
+    Raises:
+        ImageError: If the picture cannot be read.
+    """
+    image = read_image(path)
+    crop = _best_crop(image, detector.detect_still(image))
+    return Examined(1, 1, (crop,) if crop else ())
+
+
+def examine_video(
+    path: Path,
+    detector: FaceDetector,
+    *,
+    every_n_frames: int,
+    spool: Path,
+    on_frame: Callable[[int], None] = lambda expected: None,
+) -> Examined:
+    """The best face of every n-th frame of a video, the n-th one first.
+
+    Args:
+        path: The video.
+        detector: The face detector.
+        every_n_frames: 16 examines the 16th, the 32nd ... frame.
+        spool: Folder for the encoded crops, so that a long film fits in memory.
+        on_frame: Called for each frame read with how many the file promises.
+
+    Raises:
+        SourceError: If the video cannot be read at all.
+        OSError: If the spool cannot be written.
+    """
+
+    def find(frame: Frame) -> FaceCrop | None:
+        crop = _best_crop(frame.image, detector.detect(frame.image), frame)
+        if crop is None:
+            return None
+        file = spool / f"{frame.index}.png"
+        file.write_bytes(crop.png)
+        return replace(crop, png=file)
+
+    pending: deque[Future[FaceCrop | None]] = deque()
+    results: list[FaceCrop | None] = []
+    read = 0
+
+    def count() -> None:
+        nonlocal read
+        read += 1
+        on_frame(video.frame_count)
+
+    with VideoFile(path) as video, ThreadPoolExecutor(1) as pool:
+        for frame in _every_nth(video, every_n_frames, count):
+            pending.append(pool.submit(find, frame))
+            if len(pending) > WAITING_FRAMES:
+                results.append(pending.popleft().result())
+        results += [future.result() for future in pending]
+    return Examined(read, len(results), tuple(crop for crop in results if crop))
+
+
+def examine_videos(
+    paths: Sequence[Path],
+    *,
+    detector_folder: Path,
+    confidence: float,
+    every_n_frames: int,
+    jobs: int,
+    spool: Path,
+    on_progress: Callable[[int, int], None] = lambda read, promised: None,
+) -> Iterator[Examined]:
+    """Examine videos in parallel; the results come in the order of the paths.
+
+    Args:
+        paths: The videos. One that cannot be read gives a result with ``error``.
+        detector_folder: Folder of the face detector's files, already there.
+        confidence: Least confidence of a face.
+        every_n_frames: 16 examines the 16th, the 32nd ... frame.
+        jobs: Videos at a time.
+        spool: Folder for the encoded crops until they are saved.
+        on_progress: Called a few times a second with the frames read so far and
+            those that the files opened so far promise.
+
+    Raises:
+        SourceError: If a worker process was killed.
+        OSError: If the spool cannot be written.
+    """
+    context = multiprocessing.get_context("spawn")  # OpenCV's threads survive no fork
+    counter = context.Array("Q", 2)  # frames read, frames promised
+    stop = context.Event()
+    workers = min(jobs, len(paths))
+    settings = (counter, stop, detector_folder, confidence, every_n_frames, workers)
+    pool = ProcessPoolExecutor(workers, context, _start_worker, settings)
+    try:
+        futures = []
+        for number, path in enumerate(paths):
+            folder = spool / str(number)
+            folder.mkdir()
+            futures.append(pool.submit(_examine_in_worker, path, folder))
+        for path, future in zip(paths, futures, strict=True):
+            yield _wait_for(future, path, lambda: on_progress(*counter))
+        on_progress(*counter)
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def _wait_for(future: Future, path: Path, report: Callable[[], None]) -> Examined:
+    """A worker's result, reporting progress while there is none."""
+    while True:
+        report()
+        try:
+            return future.result(timeout=POLL_S)
+        except NotYet:
+            continue
+        except BrokenProcessPool as error:
+            raise SourceError(
+                f"a process that examined videos was killed, at '{path}' or one "
+                "after it: too little memory? Try --jobs 1"
+            ) from error
+
+
+def _start_worker(counter, stop, detector_folder, confidence, every_n, workers):
+    """Prepare a worker process: the parent alone answers Ctrl-C and lives longest."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    logging.basicConfig(format="%(message)s")
+    cv2.setNumThreads(max(1, (os.cpu_count() or 1) // workers))
+    _worker["counter"], _worker["stop"] = counter, stop
+    _worker["detector"] = FaceDetector(detector_folder, confidence=confidence)
+    _worker["every_n"] = every_n
+
+
+def _end_with_parent() -> None:
+    """End a worker whose parent was killed, which no signal tells it."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _examine_in_worker(path: Path, spool: Path) -> Examined:
+    """examine_video in a worker process; what is wrong with a video is a result."""
+    counter, stop = _worker["counter"], _worker["stop"]
+    is_first = True
+
+    def on_frame(expected: int) -> None:
+        nonlocal is_first
+        with counter.get_lock():
+            counter[0] += 1
+            counter[1] += expected if is_first else 0
+        is_first = False
+        if stop.is_set():
+            raise SourceError("stopped")  # nobody waits for this result any more
+
+    try:
+        return examine_video(
+            path,
+            _worker["detector"],
+            every_n_frames=_worker["every_n"],
+            spool=spool,
+            on_frame=on_frame,
+        )
+    except LivenessError as error:
+        return Examined(0, 0, (), str(error))
+
+
+def _every_nth(
+    video: VideoFile, every_n_frames: int, count: Callable[[], None]
+) -> Iterator[Frame]:
+    """Every n-th frame; the others are neither converted nor copied."""
+    while True:
+        for _ in range(every_n_frames - 1):
+            if not video.skip():
+                return
+            count()
+        frame = video.read()
+        if frame is None:
+            return
+        count()
+        yield frame
+
+
+def _best_crop(image, faces: list[Detection], frame: Frame | None = None):
+    """Crop of the most confident face, None without a face."""
+    if not faces:
+        return None
+    _, png = cv2.imencode(".png", crop_face(image, faces[0].box))
+    return FaceCrop(
+        frame=frame.index + 1 if frame else 1,
+        time_s=frame.time_s if frame else 0.0,
+        box=faces[0].box,
+        confidence=faces[0].confidence,
+        scale=CROP_SCALE,
+        png=png.tobytes(),
+    )
