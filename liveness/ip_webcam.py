@@ -328,11 +328,12 @@ class IpWebcamConnection:
 
     def _read_status(self, target: str) -> str:
         """Size and orientation as the phone reports them, "" if it does not."""
-        probe = IpWebcamConnection(self._address, timeout_s=2 * STATUS_TIMEOUT_S)
+        limit_s = min(STATUS_TIMEOUT_S, self._answer_timeout_s / 4)
+        probe = IpWebcamConnection(self._address, timeout_s=2 * limit_s)
         probe._tls, probe._interrupted = self._tls, self._interrupted
         try:
-            with probe._network_errors(probe._name_of(target), STATUS_TIMEOUT_S):
-                probe._connect(STATUS_TIMEOUT_S)
+            with probe._network_errors(probe._name_of(target), limit_s):
+                probe._connect(limit_s)
                 body = probe._request(target).read(MAX_STATUS_BYTES)
             values = json.loads(body)["curvals"]
             found = [values.get(key) for key in ("video_size", "orientation")]
@@ -363,9 +364,8 @@ class IpWebcamConnection:
             raise SourceError(f"{name}: unknown host") from error
         except OSError as error:
             raise SourceError(f"{name}: {error.strerror or 'broken'}") from error
-        except (http.client.HTTPException, ValueError, AttributeError) as error:
-            # http.client's own texts may quote what we must not show; closing
-            # from another thread makes it trip over its own None.
+        except (http.client.HTTPException, ValueError) as error:
+            # http.client's own texts may quote what we must not show.
             raise SourceError(f"{name}: not a valid HTTP answer") from error
 
 
