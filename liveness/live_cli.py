@@ -1,0 +1,210 @@
+"""Options of both live apps, and the run that follows from them."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from liveness.cli import EXIT_OK, positive_float
+
+if TYPE_CHECKING:
+    from liveness.classifier import LivenessClassifier
+    from liveness.frames import FrameSource
+    from liveness.live import Judge, LiveSummary, Output, View
+    from liveness.verdicts import FaceVerdict
+
+EXIT_FAKE = 3
+EXIT_UNDECIDED = 4
+ONCE_LIMIT_S = 30.0  # --time-limit of --once where none is given
+DEFAULT_TIMEOUT_S = 60.0  # a phone that is gone for half a minute is forgiven
+
+logger = logging.getLogger(__name__)
+
+
+def add_live_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what is shown, printed and kept, and when a live app ends."""
+    group = parser.add_argument_group("output")
+    group.add_argument("--no-display", action="store_true", help="run without a window")
+    group.add_argument(
+        "--output", type=mp4_file, metavar="FILE.mp4", help="write the annotated video"
+    )
+    lines = group.add_mutually_exclusive_group()
+    lines.add_argument(
+        "--json",
+        action="store_true",
+        help="print a JSON line for each change of a face's verdict, and one per "
+        "second and face otherwise",
+    )
+    lines.add_argument(
+        "--json-frames",
+        action="store_true",
+        help="print a JSON line for each frame with all of its faces",
+    )
+    group.add_argument(
+        "--snapshot",
+        type=Path,
+        metavar="DIR",
+        help="keep the annotated picture of each decision in this folder",
+    )
+    group = parser.add_argument_group("end")
+    group.add_argument(
+        "--once",
+        action="store_true",
+        help=f"end at the first decision: exit code {EXIT_OK} real, {EXIT_FAKE} fake, "
+        f"{EXIT_UNDECIDED} no decision in time",
+    )
+    group.add_argument(
+        "--time-limit",
+        type=positive_float,
+        metavar="S",
+        help=f"end after S seconds (default: {ONCE_LIMIT_S:g} with --once, else never)",
+    )
+    group.add_argument(
+        "--timeout",
+        type=positive_float,
+        default=DEFAULT_TIMEOUT_S,
+        metavar="S",
+        help="end with an error when a camera gives no picture for S seconds",
+    )
+
+
+def mp4_file(text: str) -> Path:
+    """argparse type: a path that ends in .mp4."""
+    path = Path(text)
+    if path.suffix.lower() != ".mp4":
+        raise argparse.ArgumentTypeError(
+            f"expected a name ending in .mp4, received {text!r}"
+        )
+    return path
+
+
+def size_wh(text: str) -> tuple[int, int]:
+    """argparse type: width and height in pixels, such as 640x480."""
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(
+            f"expected a size such as 640x480, received {text!r}"
+        )
+    return int(width), int(height)
+
+
+def run_live_app(
+    arguments: argparse.Namespace,
+    open_source: Callable[[], "FrameSource"],
+    *,
+    title: str,
+) -> int:
+    """Run a live app as its options say.
+
+    Args:
+        arguments: With the detector's, the model's and the live options.
+        open_source: Opens the camera or file; called after the cheap checks.
+        title: Of the window.
+
+    Returns:
+        The exit code.
+    """
+    from liveness.live import run_live  # loads OpenCV, which --help can do without
+
+    if not arguments.no_display:
+        from liveness.window import check_screen
+
+        check_screen()
+    if arguments.snapshot is not None:
+        arguments.snapshot.mkdir(parents=True, exist_ok=True)
+    judge, classifier = _load_judge(arguments)
+    first_decision: list[FaceVerdict] = []
+    time_limit_s = arguments.time_limit
+    if arguments.once and time_limit_s is None:
+        time_limit_s = ONCE_LIMIT_S
+    with (
+        open_source() as source,
+        _open_outputs(arguments, source, title, first_decision) as outputs,
+    ):
+        summary = run_live(
+            source,
+            judge,
+            outputs,
+            threshold=classifier.threshold,
+            time_limit_s=time_limit_s,
+        )
+    _log_summary(summary)
+    if arguments.once:
+        labels = {"real": EXIT_OK, "fake": EXIT_FAKE}
+        return labels[first_decision[0].label] if first_decision else EXIT_UNDECIDED
+    return EXIT_OK
+
+
+def _load_judge(
+    arguments: argparse.Namespace,
+) -> tuple["Judge", "LivenessClassifier"]:
+    """What turns a frame into verdicts, and the model behind it."""
+    from liveness.classifier import LivenessClassifier
+    from liveness.faces import FaceDetector
+    from liveness.tracks import FaceTracks
+
+    detector = FaceDetector(arguments.detector, confidence=arguments.confidence)
+    classifier = LivenessClassifier.load(
+        arguments.model, arguments.le, threshold=arguments.threshold
+    )
+    logger.info("%s", classifier.description)
+    tracks = FaceTracks(detector, classifier)
+    return lambda frame: tracks.update(frame.image, frame.time_s), classifier
+
+
+@contextmanager
+def _open_outputs(
+    arguments: argparse.Namespace,
+    source: "FrameSource",
+    title: str,
+    first_decision: list["FaceVerdict"],
+) -> Iterator[list["Output"]]:
+    """The outputs that were asked for, finished and released at the end."""
+    from liveness.live import Decisions, EventLines, FrameLines, save_snapshot
+
+    outputs: list[Output] = []
+    with ExitStack() as stack:
+        if arguments.json_frames:
+            outputs.append(FrameLines(sys.stdout))
+        else:
+            outputs.append(EventLines(sys.stdout, as_json=arguments.json))
+        if arguments.snapshot is not None:
+            outputs.append(Decisions(partial(save_snapshot, arguments.snapshot)))
+        if arguments.output is not None:
+            from liveness.recorder import VideoRecorder
+
+            recorder = VideoRecorder(
+                arguments.output, fps=source.fps, is_live=source.is_live
+            )
+            stack.callback(recorder.close)
+            outputs.append(recorder)
+        if not arguments.no_display:
+            import cv2
+
+            from liveness.window import Window
+
+            window = Window(title, cv2, is_live=source.is_live)
+            stack.callback(window.close)
+            outputs.append(window)
+        if arguments.once:  # last, so that the others have the decisive picture
+
+            def decide(_: "View", face: "FaceVerdict") -> bool:
+                first_decision.append(face)
+                return True
+
+            outputs.append(Decisions(decide))
+        yield outputs
+
+
+def _log_summary(summary: "LiveSummary") -> None:
+    logger.info(
+        "%d frames in %.1f s, %d with a face, %.0f frames per second",
+        summary.frames,
+        summary.seconds,
+        summary.frames_with_faces,
+        summary.fps,
+    )

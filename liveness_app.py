@@ -1,0 +1,86 @@
+"""Tell real faces from pictures of faces on a webcam, in real time.
+
+    python liveness_app.py -c 0.5
+
+Press q to quit. The exit code of --once is 0 for real, 3 for fake and 4 for no
+decision in time.
+"""
+
+import argparse
+import sys
+
+from liveness.cli import (
+    add_detector_arguments,
+    add_model_arguments,
+    make_parser,
+    positive_float,
+    run,
+    set_up_logging,
+)
+from liveness.live_cli import add_live_arguments, run_live_app, size_wh
+
+BACKENDS = ("any", "v4l2", "dshow", "msmf", "avfoundation")  # keys of webcam.BACKENDS
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of this script."""
+    parser = make_parser(__doc__)
+    group = parser.add_argument_group("source")
+    group.add_argument(
+        "--source",
+        default="0",
+        metavar="N|FILE|URL",
+        help="number of the camera, a video file, or a URL",
+    )
+    group.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default="any",
+        help="what the system reads a camera with",
+    )
+    group.add_argument(
+        "--camera-size", type=size_wh, metavar="WxH", help="picture size to ask for"
+    )
+    group.add_argument(
+        "--camera-fps", type=positive_float, metavar="R", help="rate to ask for"
+    )
+    group.add_argument(
+        "--list-cameras", action="store_true", help="print the cameras and end"
+    )
+    add_detector_arguments(parser)
+    add_model_arguments(parser)
+    add_live_arguments(parser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the script; returns its exit code."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    set_up_logging(verbose=arguments.verbose)
+    # Loads OpenCV, which --help can do without.
+    from liveness.frames import list_cameras, open_source, open_webcam
+
+    if arguments.list_cameras:
+        for camera in list_cameras():
+            size = f"{camera.width_px}x{camera.height_px}"
+            print(f"{camera.number}  {size}  {camera.name}")
+        return 0
+
+    def open_it():
+        source = arguments.source
+        if not source.isdecimal():
+            return open_source(source, timeout_s=arguments.timeout)
+        return open_webcam(
+            int(source),
+            backend=arguments.backend,
+            size_wh=arguments.camera_size,
+            fps=arguments.camera_fps,
+            timeout_s=arguments.timeout,
+        )
+
+    return run_live_app(arguments, open_it, title="Liveness")
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

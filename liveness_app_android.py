@@ -1,0 +1,66 @@
+"""Tell real faces from pictures of faces on the camera of an Android phone.
+
+    python liveness_app_android.py -u http://192.168.83.33:8080 -c 0.5
+
+The phone runs the app IP Webcam, which shows this address after "Start server".
+Press q to quit. The exit code of --once is 0 for real, 3 for fake and 4 for no
+decision in time.
+"""
+
+import argparse
+import sys
+
+from liveness.cli import (
+    add_detector_arguments,
+    add_model_arguments,
+    make_parser,
+    run,
+    set_up_logging,
+)
+from liveness.live_cli import add_live_arguments, run_live_app
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of this script."""
+    parser = make_parser(__doc__)
+    group = parser.add_argument_group("phone")
+    group.add_argument(
+        "-u",
+        "--url",
+        required=True,
+        help="address that IP Webcam shows, or of its /video or /shot.jpg",
+    )
+    group.add_argument("--user", help="login name set in IP Webcam")
+    group.add_argument("--password", help="password set in IP Webcam")
+    group.add_argument(
+        "--insecure",
+        action="store_true",
+        help="accept a certificate that nobody vouches for (self-signed https)",
+    )
+    add_detector_arguments(parser)
+    add_model_arguments(parser)
+    add_live_arguments(parser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the script; returns its exit code."""
+    arguments = build_parser().parse_args(argv)
+    set_up_logging(verbose=arguments.verbose)
+    # Loads OpenCV, which --help can do without.
+    from liveness.frames import open_ip_webcam
+
+    def open_it():
+        return open_ip_webcam(
+            arguments.url,
+            user=arguments.user,
+            password=arguments.password,
+            verify_tls=not arguments.insecure,
+            timeout_s=arguments.timeout,
+        )
+
+    return run_live_app(arguments, open_it, title="Liveness (Android)")
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

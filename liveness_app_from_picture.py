@@ -1,0 +1,206 @@
+"""Tell real faces from pictures of faces in still pictures.
+
+    python liveness_app_from_picture.py -i images/reals/1.jpg -c 0.5
+
+Prints one line per face, the most confidently detected first.
+"""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from liveness.cli import (
+    EXIT_FAILED,
+    EXIT_OK,
+    add_detector_arguments,
+    add_model_arguments,
+    make_parser,
+    run,
+    set_up_logging,
+)
+from liveness.errors import ImageError, OutputError
+
+if TYPE_CHECKING:
+    from liveness.classifier import LivenessClassifier
+    from liveness.faces import FaceDetector
+    from liveness.verdicts import FaceVerdict
+
+logger = logging.getLogger("liveness.picture")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of this script."""
+    parser = make_parser(__doc__)
+    parser.add_argument(
+        "-i",
+        "--input",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="PICTURE",
+        help="pictures, or folders of pictures",
+    )
+    add_detector_arguments(parser)
+    add_model_arguments(parser)
+    group = parser.add_argument_group("output")
+    group.add_argument(
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="write the annotated picture: a file for one picture (a name with a "
+        "picture's ending), else a folder",
+    )
+    group.add_argument(
+        "--json", action="store_true", help="print one JSON object per picture and line"
+    )
+    return parser
+
+
+def judge_picture(
+    path: Path,
+    detector: "FaceDetector",
+    classifier: "LivenessClassifier",
+    output: Path | None,
+) -> list["FaceVerdict"]:
+    """Verdicts on the faces of a picture file, best face first.
+
+    Args:
+        path: Picture to read.
+        detector: Finds the faces.
+        classifier: Judges them.
+        output: Where the annotated picture goes, None for nowhere.
+
+    Raises:
+        ImageError: If the picture cannot be read.
+        OSError: If the annotated picture cannot be written.
+    """
+    from liveness.images import read_image, write_image
+    from liveness.verdicts import classify_faces
+
+    image = read_image(path)
+    faces = classify_faces(image, detector.detect_still(image), classifier)
+    if output is not None:
+        from liveness.overlay import draw_faces
+
+        write_image(output, draw_faces(image, faces, threshold=classifier.threshold))
+    return faces
+
+
+def output_paths(inputs: Sequence[Path], output: Path | None) -> list[Path | None]:
+    """Where the annotated picture of each input goes; creates a folder for them.
+
+    Raises:
+        OutputError: If several pictures should go into one file, or a picture
+            would be overwritten by its own annotated one.
+        OSError: If the folder cannot be created.
+    """
+    from liveness.images import IMAGE_SUFFIXES
+
+    if output is None:
+        return [None] * len(inputs)
+    if output.suffix.lower() in IMAGE_SUFFIXES and not output.is_dir():
+        if len(inputs) > 1:
+            raise OutputError(
+                f"cannot write {len(inputs)} pictures into the one file '{output}': "
+                "give a folder"
+            )
+        paths = [output]
+    else:
+        output.mkdir(parents=True, exist_ok=True)
+        paths = list(_names_in(output, inputs, IMAGE_SUFFIXES))
+    for path in paths:
+        if _is_one_of(path, inputs):
+            raise OutputError(
+                f"'{path}' is an input and would be overwritten: give another --output"
+            )
+    return paths
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the script; returns its exit code."""
+    arguments = build_parser().parse_args(argv)
+    set_up_logging(verbose=arguments.verbose)
+    # These load OpenCV, which --help can do without.
+    from liveness.classifier import LivenessClassifier
+    from liveness.faces import FaceDetector
+    from liveness.images import list_images
+
+    inputs = list_images(arguments.input)
+    outputs = output_paths(inputs, arguments.output)
+    classifier = LivenessClassifier.load(
+        arguments.model, arguments.le, threshold=arguments.threshold
+    )
+    logger.info("%s", classifier.description)
+    detector = FaceDetector(arguments.detector, confidence=arguments.confidence)
+    faces_found = failures = 0
+    for path, output in zip(inputs, outputs, strict=True):
+        try:
+            faces = judge_picture(path, detector, classifier, output)
+        except ImageError as error:
+            if len(inputs) == 1:
+                raise
+            logger.warning("warning: %s", error)
+            failures += 1
+            continue
+        faces_found += len(faces)
+        report = _json_lines if arguments.json else _text_lines
+        print(*report(path, faces, classifier.threshold), sep="\n", flush=True)
+    if failures:
+        logger.warning("%d of %d pictures could not be read", failures, len(inputs))
+    if not faces_found:
+        logger.warning("no face found; a lower --confidence finds more")
+    return EXIT_OK if faces_found and not failures else EXIT_FAILED
+
+
+def _names_in(
+    folder: Path, inputs: Sequence[Path], suffixes: Sequence[str]
+) -> Iterator[Path]:
+    """A name of its own for each input: 1.jpg of two folders is 1.jpg and 1_2.jpg."""
+    used: set[str] = set()
+    for path in inputs:
+        suffix = path.suffix if path.suffix.lower() in suffixes else ".png"
+        name, number = path.stem + suffix, 1
+        while name.lower() in used:
+            number += 1
+            name = f"{path.stem}_{number}{suffix}"
+        used.add(name.lower())
+        yield folder / name
+
+
+def _is_one_of(path: Path, inputs: Sequence[Path]) -> bool:
+    """Whether a path leads to the same file as one of the inputs."""
+    return path.exists() and any(
+        other.exists() and path.samefile(other) for other in inputs
+    )
+
+
+def _text_lines(
+    path: Path, faces: Sequence["FaceVerdict"], threshold: float
+) -> list[str]:
+    """One line per face, or one that says that there is none."""
+    return [
+        f"{path}: {face.label}  score {face.score:.3f} (real from {threshold:.3f})  "
+        f"detector confidence {face.confidence:.2f}  "
+        f"box {','.join(str(side) for side in face.box)}"
+        for face in faces
+    ] or [f"{path}: no face"]
+
+
+def _json_lines(
+    path: Path, faces: Sequence["FaceVerdict"], threshold: float
+) -> list[str]:
+    """The picture as one JSON object."""
+    fields = {
+        "input": str(path),
+        "threshold": threshold,
+        "faces": [face.as_json() for face in faces],
+    }
+    return [json.dumps(fields, ensure_ascii=False)]
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
