@@ -1,0 +1,114 @@
+"""The dataset folder: numbers, rows, and what a failure leaves behind."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from liveness.collecting import COLUMNS, DatasetFolder, FaceCrop, source_of
+from liveness.errors import DatasetError, OutputError
+from liveness.images import read_image, write_image
+
+SOURCE = "a.mp4#0123456789ab"
+
+
+def crops(tmp_path, count):
+    picture = tmp_path / "picture.png"
+    write_image(picture, np.full((8, 8, 3), 9, np.uint8))
+    data = picture.read_bytes()
+    return [
+        FaceCrop(16 * n, n / 2, (1, 2, 3, 4), 0.98765, 2.7, data)
+        for n in range(1, count + 1)
+    ]
+
+
+def rows_of(folder):
+    with (folder / "crops.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_numbers_continue_after_the_highest(tmp_path):
+    folder = tmp_path / "dataset" / "real"
+    folder.mkdir(parents=True)
+    for name in ("7.png", "x.png", "08 copy.png", "99.jpg"):
+        (folder / name).touch()
+    dataset = DatasetFolder(folder)
+    assert dataset.add(SOURCE, crops(tmp_path, 2)) == 2
+    assert dataset.add("b.mp4#ffff", crops(tmp_path, 1)) == 1
+    rows = rows_of(folder)
+    assert [row["file"] for row in rows] == ["8.png", "9.png", "10.png"]
+    assert tuple(rows[0]) == COLUMNS
+    assert rows[1] == {
+        **{"file": "9.png", "source": SOURCE, "frame": "32", "time_s": "1.000"},
+        **{"x_min": "1", "y_min": "2", "x_max": "3", "y_max": "4"},
+        **{"confidence": "0.9877", "scale": "2.7"},
+    }
+    assert all(read_image(folder / row["file"]).shape == (8, 8, 3) for row in rows)
+
+
+def test_source_is_known_by_content(tmp_path):
+    (tmp_path / "sub").mkdir()
+    first, same, other = (tmp_path / n for n in ("a.mp4", "b.mp4", "sub/a.mp4"))
+    first.write_bytes(b"x" * 3_000_000)
+    same.write_bytes(b"x" * 3_000_000)
+    other.write_bytes(b"x" * 2_999_999 + b"y")
+    dataset = DatasetFolder(tmp_path / "out")
+    dataset.add(source_of(first), crops(tmp_path, 1))
+    again = DatasetFolder(tmp_path / "out")
+    assert source_of(first).startswith("a.mp4#")
+    assert again.has(source_of(same))
+    assert not again.has(source_of(other))
+
+
+def test_failure_takes_back_what_was_written(tmp_path):
+    dataset = DatasetFolder(tmp_path / "out")
+    dataset.add("b.mp4#ffff", crops(tmp_path, 1))
+
+    def interrupted():
+        yield from crops(tmp_path, 2)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        dataset.add(SOURCE, interrupted())
+    names = sorted(path.name for path in dataset.folder.iterdir())
+    assert names == ["1.png", "crops.csv"]
+    assert len(rows_of(dataset.folder)) == 1
+
+
+def test_full_disk_is_one_error_and_leaves_no_row(tmp_path, monkeypatch):
+    dataset = DatasetFolder(tmp_path / "out")
+    calls = []
+
+    def full_at_second(path, data):
+        calls.append(path)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        path.write_bytes(data)
+
+    monkeypatch.setattr("liveness.collecting.write_atomically", full_at_second)
+    with pytest.raises(OutputError, match=r"no space left.*'a\.mp4' was saved"):
+        dataset.add(SOURCE, crops(tmp_path, 3))
+    assert not list(dataset.folder.iterdir())
+
+
+def test_torn_last_line_is_removed(tmp_path):
+    dataset = DatasetFolder(tmp_path / "out")
+    dataset.add(SOURCE, crops(tmp_path, 1))
+    with (dataset.folder / "crops.csv").open("a") as file:
+        file.write("2.png,b.mp4#ff")
+    DatasetFolder(dataset.folder).add("c.mp4#cccc", crops(tmp_path, 1))
+    assert [row["file"] for row in rows_of(dataset.folder)] == ["1.png", "2.png"]
+
+
+@pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"\xff\xfe\x00bad\n"])
+def test_foreign_csv_is_refused(tmp_path, content):
+    (tmp_path / "crops.csv").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"crops\.csv"):
+        DatasetFolder(tmp_path)
+    assert (tmp_path / "crops.csv").read_bytes() == content
+
+
+def test_output_that_is_a_file(tmp_path):
+    (tmp_path / "out").touch()
+    with pytest.raises(OutputError, match="cannot write to output folder"):
+        DatasetFolder(tmp_path / "out")
