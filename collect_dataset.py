@@ -18,8 +18,7 @@ from liveness.cli import (
     set_up_logging,
 )
 
-# What needs cv2 or tqdm is imported where it is used: --help stays instant, and
-# this process, which only writes, needs no picture library at all.
+# What needs cv2 or tqdm is imported where it is used: --help stays instant.
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -22,7 +22,7 @@ from typing import Any
 import cv2
 
 from liveness.collecting import Examined, FaceCrop
-from liveness.errors import LivenessError, SourceError
+from liveness.errors import SourceError
 from liveness.faces import Detection, FaceDetector
 from liveness.frames import Frame, VideoFile
 from liveness.images import read_image
@@ -32,6 +32,24 @@ WAITING_FRAMES = 4  # decoded and not examined yet; a 4K frame takes 25 MB
 POLL_S = 0.2  # how often progress is reported
 
 _worker: dict[str, Any] = {}  # what a worker process keeps between videos
+
+
+class _Counter:
+    """Frames read and promised so far, in one process; calls back for each frame."""
+
+    def __init__(self, on_progress: Callable[[int, int], None]) -> None:
+        self.read, self.promised, self._on_progress = 0, 0, on_progress
+
+    def start_video(self) -> Callable[[int], None]:
+        """The on_frame of the next video."""
+        before = self.promised
+
+        def on_frame(expected: int) -> None:
+            self.read += 1
+            self.promised = before + expected
+            self._on_progress(self.read, self.promised)
+
+        return on_frame
 
 
 def examine_image(path: Path, detector: FaceDetector) -> Examined:
@@ -119,18 +137,29 @@ def examine_videos(
         SourceError: If a worker process was killed.
         OSError: If the spool cannot be written.
     """
+    workers = min(jobs, len(paths))
+    if workers == 1:  # a process of its own would take half a second to start
+        detector = FaceDetector(detector_folder, confidence=confidence)
+        counter = _Counter(on_progress)
+        for number, path in enumerate(paths):
+            yield _examine_or_say_why(
+                path,
+                detector,
+                every_n_frames,
+                spool / str(number),
+                counter.start_video(),
+            )
+        return
     context = multiprocessing.get_context("spawn")  # OpenCV's threads survive no fork
     counter = context.Array("Q", 2)  # frames read, frames promised
     stop = context.Event()
-    workers = min(jobs, len(paths))
     settings = (counter, stop, detector_folder, confidence, every_n_frames, workers)
     pool = ProcessPoolExecutor(workers, context, _start_worker, settings)
     try:
         futures = []
         for number, path in enumerate(paths):
-            folder = spool / str(number)
-            folder.mkdir()
-            futures.append(pool.submit(_examine_in_worker, path, folder))
+            task = (path, spool / str(number))
+            futures.append(pool.submit(_examine_in_worker, *task))
         for path, future in zip(paths, futures, strict=True):
             yield _wait_for(future, path, lambda: on_progress(*counter))
         on_progress(*counter)
@@ -172,7 +201,7 @@ def _end_with_parent() -> None:
 
 
 def _examine_in_worker(path: Path, spool: Path) -> Examined:
-    """examine_video in a worker process; what is wrong with a video is a result."""
+    """Examine a video in a worker process."""
     counter, stop = _worker["counter"], _worker["stop"]
     is_first = True
 
@@ -185,15 +214,28 @@ def _examine_in_worker(path: Path, spool: Path) -> Examined:
         if stop.is_set():
             raise SourceError("stopped")  # nobody waits for this result any more
 
+    detector, every_n = _worker["detector"], _worker["every_n"]
+    return _examine_or_say_why(path, detector, every_n, spool, on_frame)
+
+
+def _examine_or_say_why(
+    path: Path,
+    detector: FaceDetector,
+    every_n_frames: int,
+    spool: Path,
+    on_frame: Callable[[int], None],
+) -> Examined:
+    """examine_video with a new spool; a video that cannot be read is a result."""
+    spool.mkdir()
     try:
         return examine_video(
             path,
-            _worker["detector"],
-            every_n_frames=_worker["every_n"],
+            detector,
+            every_n_frames=every_n_frames,
             spool=spool,
             on_frame=on_frame,
         )
-    except LivenessError as error:
+    except SourceError as error:
         return Examined(0, 0, (), str(error))
 
 

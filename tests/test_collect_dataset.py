@@ -128,10 +128,15 @@ def test_wrong_usage_ends_with_2(tmp_path):
     assert caught.value.code == 2
 
 
-def test_ctrl_c_leaves_a_valid_folder(tmp_path):
-    video = make_video(tmp_path / "long.avi", 1500)
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_leaves_a_valid_folder(tmp_path, jobs):
+    make_video(tmp_path / "a.avi", 1500)
+    make_video(tmp_path / "b.avi", 1400)
     process = subprocess.Popen(
-        [sys.executable, SCRIPT, "-i", video, "-o", tmp_path / "out", "-s", "1"],
+        [
+            *(sys.executable, SCRIPT, "-i", tmp_path, "-o", tmp_path / "out"),
+            *("-s", "1", "--jobs", jobs),
+        ],
         stderr=subprocess.PIPE,
         text=True,
     )
