@@ -255,7 +255,7 @@ class LiveSource(FrameSource):
         if self._connected and since_s < LATE_S:
             return "live"
         doing = "waiting" if self._connected else "reconnecting"
-        return f"{doing}: no picture for {since_s:.0f} s"
+        return f"{doing}: no picture for {int(since_s)} s"
 
     def read(self) -> Frame | Waiting:
         """The newest picture not returned yet; see FrameSource.read."""

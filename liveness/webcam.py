@@ -11,6 +11,10 @@ import numpy as np
 
 from liveness.errors import SourceError
 
+# FFmpeg's own lines may hold a URL with its password. It looks at this once, when
+# OpenCV first opens or writes any video, so it has to be there early.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
+
 BACKENDS = {
     "any": cv2.CAP_ANY,
     "v4l2": cv2.CAP_V4L2,
@@ -147,12 +151,10 @@ def list_cameras() -> list[Camera]:
 
 
 def silence_opencv() -> None:
-    """Keep OpenCV and FFmpeg from writing their own lines beside our one.
+    """Keep OpenCV from writing its own lines beside our one.
 
-    FFmpeg's may hold a whole URL. Setting OPENCV_LOG_LEVEL or
-    OPENCV_FFMPEG_LOGLEVEL in the environment brings them back.
+    Setting OPENCV_LOG_LEVEL in the environment brings them back.
     """
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
     if "OPENCV_LOG_LEVEL" not in os.environ:
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 

@@ -1,0 +1,189 @@
+"""A stand-in for a phone that runs IP Webcam, with faults on demand."""
+
+import base64
+import json
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import cv2
+import numpy as np
+
+BOUNDARY = "Ba4oTvQMY8ew04N8dcnM"
+BITS = 16  # a frame's number is drawn as so many black and white columns
+
+
+def draw_numbered(number: int, *, width_px: int = 160, height_px: int = 120):
+    """(H, W, 3) uint8 picture from which ``read_number`` reads the number."""
+    bits = [(number >> bit) & 1 for bit in range(BITS)]
+    row = np.repeat(np.array(bits, np.uint8) * 255, -(-width_px // BITS))[:width_px]
+    return np.repeat(np.tile(row, (height_px, 1))[:, :, None], 3, axis=2)
+
+
+def read_number(image: np.ndarray) -> int:
+    """The number that ``draw_numbered`` drew."""
+    step = -(-image.shape[1] // BITS)
+    row = image[image.shape[0] // 2, step // 2 :: step, 0] > 127
+    return sum(int(bit) << place for place, bit in enumerate(row))
+
+
+def encode(image: np.ndarray) -> bytes:
+    """The picture as a JPEG file."""
+    return cv2.imencode(".jpg", image)[1].tobytes()
+
+
+class FakePhone:
+    """IP Webcam on 127.0.0.1: /video, /shot.jpg and /status.json.
+
+    Args:
+        fps: Frames per second of /video.
+        login: ``(user, password)`` that requests must carry, if any.
+        script: Per number of the connection to /video (the last one stays), a
+            function that takes the frame's number and returns the bytes to send:
+            None ends the connection, b"" sends nothing. Default: a good part.
+        video: Status of /video (200 works), or "html", "silent", "drip".
+        shot: The same for /shot.jpg, or "truncated" for every other one.
+        tls: An ssl.SSLContext for https.
+    """
+
+    def __init__(
+        self,
+        *,
+        fps=50.0,
+        login=None,
+        script=(),
+        video=200,
+        shot=200,
+        status=200,
+        tls=None,
+        port=0,
+    ):
+        self.fps, self.login, self.script = fps, login, list(script)
+        self.answers = {"/video": video, "/shot.jpg": shot, "/status.json": status}
+        self.sent = -1  # number of the newest frame sent to anybody
+        self.requests: list[str] = []
+        self.connections = 0
+        self._closing = threading.Event()
+        self._open: set[socket.socket] = set()
+        phone = self
+
+        class Handler(_Handler):
+            owner = phone
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server.daemon_threads = True
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), name="fake phone"
+        )
+        self._thread.start()
+        self.port = self._server.server_address[1]
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+
+    def close(self) -> None:
+        """Vanish: all connections break off and the port is free again."""
+        self._closing.set()
+        self._server.shutdown()
+        for connection in list(self._open):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        self._server.server_close()
+        self._thread.join()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def part(number: int, jpeg: bytes | None = None) -> bytes:
+    """One part of the multipart stream, as IP Webcam sends it."""
+    jpeg = encode(draw_numbered(number)) if jpeg is None else jpeg
+    head = f"\r\n--{BOUNDARY}\r\nContent-Type: image/jpeg\r\n"
+    return head.encode() + f"Content-Length: {len(jpeg)}\r\n\r\n".encode() + jpeg
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    owner: FakePhone
+
+    def log_message(self, *_):
+        pass
+
+    def handle(self):
+        self.owner._open.add(self.connection)
+        try:
+            super().handle()
+        except (OSError, ValueError):  # the reader went away
+            pass
+        finally:
+            self.owner._open.discard(self.connection)
+
+    def do_GET(self):
+        path = self.path.partition("?")[0]
+        self.owner.requests.append(self.path)
+        answer = self.owner.answers.get(path, 404)
+        if self.owner.login is not None:
+            login = base64.b64encode(":".join(self.owner.login).encode()).decode()
+            if self.headers["Authorization"] != f"Basic {login}":
+                answer = 401
+        if answer == "silent":
+            self.owner._closing.wait()
+        elif answer == "drip":
+            self._drip()
+        elif answer == "html":
+            self._send(200, "text/html", b"<html>hello</html>")
+        elif isinstance(answer, int) and answer != 200:
+            self._send(answer, "text/plain", b"no")
+        elif path == "/video":
+            self._stream()
+        elif path == "/shot.jpg":
+            self.owner.sent += 1
+            jpeg = encode(draw_numbered(self.owner.sent))
+            cut = answer == "truncated" and self.owner.sent % 2
+            self._send(200, "image/jpeg", jpeg[: len(jpeg) // 2] if cut else jpeg)
+        else:
+            values = {"video_size": "160x120", "orientation": "landscape"}
+            body = json.dumps({"curvals": values}).encode()
+            self._send(200, "application/json", body)
+
+    def _send(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _drip(self) -> None:
+        """One byte of a header now and then: each read succeeds, for ever."""
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        while not self.owner._closing.wait(0.05):
+            self.wfile.write(b"x")
+
+    def _stream(self) -> None:
+        owner = self.owner
+        scripts = owner.script
+        send = scripts[min(owner.connections, len(scripts) - 1)] if scripts else part
+        owner.connections += 1
+        self.close_connection = True
+        self.send_response(200)
+        kind = f"multipart/x-mixed-replace;boundary={BOUNDARY}"
+        self.send_header("Content-Type", kind)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        next_at = time.monotonic()
+        while not owner._closing.is_set():
+            number = owner.sent + 1
+            data = send(number)
+            if data is None:
+                return
+            owner.sent = number
+            if data:
+                self.wfile.write(data)
+            next_at += 1 / owner.fps
+            owner._closing.wait(max(0, next_at - time.monotonic()))
