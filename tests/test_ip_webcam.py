@@ -430,6 +430,8 @@ class TestFaults:
             read_frames(source, 6)
         assert caplog.text.count("reconnecting") == 1
 
+
+class TestClosing:
     @pytest.mark.parametrize("when", ["streaming", "silent", "away"])
     def test_closing_takes_no_time_and_may_be_repeated(self, when):
         script = [lambda number: b""] if when == "silent" else []
