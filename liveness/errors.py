@@ -35,3 +35,7 @@ class OutputError(LivenessError):
 
 class EncodingsError(LivenessError):
     """A face encodings file is damaged, foreign or unsafe."""
+
+
+class IdentityError(LivenessError):
+    """Face recognition cannot be used, or a person cannot be enrolled."""
