@@ -18,7 +18,7 @@ import numpy as np
 from liveness.boxes import box_area
 from liveness.collecting import CSV_NAME
 from liveness.errors import DatasetError, ImageError
-from liveness.images import IMAGE_SUFFIXES, files_below, read_image
+from liveness.images import list_images, read_image
 from liveness.labels import FAKE, LABELS, REAL
 from liveness.preprocess import crop_face, whole_box
 
@@ -181,7 +181,7 @@ def _split_by_time(samples: list[Sample], share: float) -> tuple[list, list]:
 
 def _read_tree(folder: Path) -> list[Sample]:
     """Samples of label folders, with what crops.csv beside the pictures says."""
-    paths = files_below(folder, IMAGE_SUFFIXES)
+    paths = list_images([folder])
     rows: dict[Path, dict[str, dict[str, str]]] = {}
     samples = []
     for path in paths:
@@ -206,11 +206,6 @@ def _read_tree(folder: Path) -> list[Sample]:
         )
         row = rows[path.parent].get(path.name)
         samples.append(_with_row(sample, row) if row else sample)
-    if not samples:
-        raise DatasetError(
-            f"no pictures in dataset folder '{folder}': expected some below "
-            f"{' and '.join(LABELS)}; collect_dataset.py writes them"
-        )
     return samples
 
 

@@ -1,0 +1,120 @@
+"""Figures as PNG files; nothing is ever shown in a window."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from liveness.files import write_atomically
+from liveness.labels import FAKE, LABELS, REAL
+from liveness.metrics import equal_error, rate_curves
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DPI = 120
+COLOURS = {REAL: "tab:green", FAKE: "tab:red"}
+
+
+def save_history(path: Path, history: Mapping[str, Sequence[float]]) -> None:
+    """Loss and accuracy of training and validation, epoch by epoch.
+
+    Args:
+        path: PNG file to write.
+        history: Values of each epoch by Keras' names (``loss``, ``val_loss``,
+            ``accuracy``, ``val_accuracy``).
+    """
+    figure = _figure(10, 4)
+    epochs = range(1, len(history["loss"]) + 1)
+    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        axes.plot(epochs, history[name], ".-", label="training (augmented)")
+        axes.plot(epochs, history[f"val_{name}"], ".-", label="validation")
+        axes.set(xlabel="epoch", ylabel=name, title=name.capitalize())
+        axes.grid(alpha=0.3)
+        axes.legend()
+    _save(figure, path)
+
+
+def save_confusion_matrix(
+    path: Path, is_bona_fide: np.ndarray, accepted: np.ndarray
+) -> None:
+    """Counts of verdicts against the truth.
+
+    Args:
+        path: PNG file to write.
+        is_bona_fide: (N,) bool, the truth.
+        accepted: (N,) bool, whether the verdict was ``real``.
+    """
+    from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
+
+    figure = _figure(5, 4.4)
+    axes = figure.subplots()
+    counts = confusion_matrix(is_bona_fide, accepted, labels=[False, True])
+    display = ConfusionMatrixDisplay(counts, display_labels=LABELS)
+    display.plot(ax=axes, cmap="Blues", colorbar=False, values_format="d")
+    axes.set(xlabel="verdict", ylabel="truth", title="Validation faces")
+    _save(figure, path)
+
+
+def save_evaluation(
+    path: Path, scores: np.ndarray, attacks: Sequence[str], *, threshold: float
+) -> None:
+    """DET curve, ROC curve and score histograms with the threshold in each.
+
+    Args:
+        path: PNG file to write.
+        scores: (N,) probabilities of bona fide.
+        attacks: Kind of attack of each face, empty for bona fide.
+        threshold: Of the verdict.
+    """
+    thresholds, apcer, bpcer = rate_curves(scores, attacks)
+    here = int(np.searchsorted(-thresholds, -threshold, side="right")) - 1
+    at_threshold = (apcer[max(here, 0)], bpcer[max(here, 0)])
+    eer, _ = equal_error(scores, attacks)
+    figure = _figure(14, 4.4)
+    det, roc, histogram = figure.subplots(1, 3)
+    least = 0.5 / len(scores)  # half a face: where a rate of 0 is drawn
+    det.loglog(np.maximum(apcer, least), np.maximum(bpcer, least))
+    det.plot(*(max(rate, least) for rate in at_threshold), "ko", label="threshold")
+    det.plot([least, 1], [least, 1], ":", color="grey", label=f"EER {eer:.1%}")
+    det.set(xlabel="APCER", ylabel="BPCER", title="Detection error trade-off")
+    det.grid(alpha=0.3, which="both")
+    det.legend()
+    roc.plot(apcer, 1 - bpcer)
+    roc.plot(at_threshold[0], 1 - at_threshold[1], "ko", label="threshold")
+    roc.set(xlabel="attacks accepted", ylabel="bona fide accepted", title="ROC")
+    roc.grid(alpha=0.3)
+    roc.legend(loc="lower right")
+    is_attack = np.asarray(attacks, str) != ""
+    bins = np.linspace(0, 1, 41)
+    for label, chosen in ((REAL, ~is_attack), (FAKE, is_attack)):
+        histogram.hist(
+            np.asarray(scores)[chosen],
+            bins,
+            weights=np.full(chosen.sum(), 100 / max(1, chosen.sum())),
+            alpha=0.6,
+            label=f"{label} ({chosen.sum()})",
+            color=COLOURS[label],
+        )
+    histogram.axvline(threshold, color="black", label=f"threshold {threshold:.2f}")
+    histogram.set(
+        xlabel="score (probability of bona fide)", ylabel="% of faces", title="Scores"
+    )
+    histogram.legend()
+    _save(figure, path)
+
+
+def _figure(width_in: float, height_in: float) -> "Figure":
+    """An empty figure that needs no screen."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width_in, height_in), layout="constrained")
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    """Write the figure, whole or not at all."""
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=DPI)
+    write_atomically(path, png.getvalue())

@@ -1,0 +1,329 @@
+"""Training of a network on samples; importing this module imports TensorFlow.
+
+Pictures are decoded, cropped and resized once, into a file of bytes on disk that
+every epoch reads from; memory does not grow with the data set.
+"""
+
+import logging
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # keep its start-up notes off
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from liveness.augment import RandomCamera
+from liveness.boxes import square_around
+from liveness.dataset import Sample, read_crop
+from liveness.errors import DatasetError, ImageError
+from liveness.labels import LABELS
+from liveness.preprocess import CROP_SCALE, crop_face, views_of_crop
+from liveness.simulate import KINDS, compose_attack, simulate
+
+VIEW_SCALES = (1.0, CROP_SCALE)  # the face alone, and with its surroundings
+INPUT_SIZE_PX = 80
+EPOCH_SAMPLES = (640, 6400)  # least and most pictures drawn for one epoch
+SCORING_BATCH = 256
+LABEL_SMOOTHING = 0.05
+WEIGHT_DECAY = 1e-4
+COMPOSED_SHARE = 0.6  # of simulated attacks that show a device or paper
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How to train; the defaults are those of train_model.py."""
+
+    epochs: int = 30
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    patience: int = 8
+    simulate_attacks: bool = False
+    input_size_px: int = INPUT_SIZE_PX
+    view_scales: tuple[float, ...] = VIEW_SCALES
+    seed: int = 42
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Samples and their views, read from disk as they are needed.
+
+    Attributes:
+        samples: What each row shows; simulated attacks carry their kind.
+        views: (N, side, side, 3 * views) uint8, BGR in each view.
+        skipped: Pictures that could not be used, with the reason.
+    """
+
+    samples: list[Sample]
+    views: np.ndarray
+    skipped: list[str]
+
+    @property
+    def targets(self) -> np.ndarray:
+        """(N,) int32 index of each label in ``LABELS``."""
+        return np.array([LABELS.index(s.label) for s in self.samples], np.int32)
+
+    @property
+    def attacks(self) -> list[str]:
+        """Kind of attack of each row, empty for bona fide."""
+        return [sample.attack for sample in self.samples]
+
+
+def load_pixels(
+    samples: Sequence[Sample],
+    options: TrainingOptions,
+    *,
+    simulate_attacks: bool = False,
+    progress: str | None = None,
+) -> Pixels:
+    """Decode, crop and resize samples into a file that goes away by itself.
+
+    Args:
+        samples: What to read; the unreadable are skipped, counted and listed.
+        options: Views and input size.
+        simulate_attacks: Add one simulated attack for each bona fide sample.
+        progress: Name of the progress bar; None shows none.
+
+    Raises:
+        DatasetError: If no sample can be read.
+    """
+    jobs: list[tuple[Sample, Sample | None, str | None]] = [
+        (sample, None, None) for sample in samples
+    ]
+    if simulate_attacks:
+        jobs += _planned_attacks(samples, options.seed)
+    side, channels = options.input_size_px, 3 * len(options.view_scales)
+    with tempfile.TemporaryFile(prefix="liveness-") as file:
+        # The mapping keeps the nameless file alive, and it ends with the mapping.
+        views = np.memmap(file, np.uint8, "w+", shape=(len(jobs), side, side, channels))
+
+    def fill(number: int) -> Sample | str:
+        sample, background, kind = jobs[number]
+        rng = np.random.default_rng((options.seed, number))
+        try:
+            crop, scale = _crop_of(sample, background, kind, rng)
+        except ImageError as error:
+            return str(error)
+        views[number] = views_of_crop(
+            crop, crop_scale=scale, view_scales=options.view_scales, side_px=side
+        )
+        if kind is None:
+            return sample
+        return replace(sample, label=LABELS[0], attack=f"simulated {kind}")
+
+    with ThreadPoolExecutor() as pool:  # OpenCV works outside Python's lock
+        results = list(
+            tqdm(
+                pool.map(fill, range(len(jobs))),
+                total=len(jobs),
+                desc=progress,
+                disable=None if progress else True,
+            )
+        )
+    kept = [number for number, one in enumerate(results) if isinstance(one, Sample)]
+    skipped = sorted({one for one in results if isinstance(one, str)})
+    if not kept:
+        raise DatasetError(f"none of the pictures can be read: {skipped[0]}")
+    return Pixels(
+        [results[number] for number in kept],
+        views if len(kept) == len(jobs) else _packed(views, kept),
+        skipped,
+    )
+
+
+def train(
+    training: Pixels,
+    validation: Pixels,
+    build: Callable[[int, int, int, int], keras.Model],
+    options: TrainingOptions,
+) -> tuple[keras.Model, dict[str, list[float]]]:
+    """Train a network with early stopping on the validation loss.
+
+    Args:
+        training: Drawn from so that classes, sites and attacks weigh alike.
+        validation: Never augmented; classes weigh alike in its loss.
+        build: Makes the network from width, height, depth and classes.
+        options: How.
+
+    Returns:
+        The network with its best weights, and the history of each epoch.
+    """
+    keras.utils.set_random_seed(options.seed)
+    side, channels = options.input_size_px, 3 * len(options.view_scales)
+    model = build(side, side, channels, len(LABELS))
+    count = int(np.clip(len(training.samples), *EPOCH_SAMPLES))
+    steps = max(1, count // options.batch_size)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        options.learning_rate / 10,
+        decay_steps=max(1, steps * options.epochs - steps),
+        warmup_target=options.learning_rate,
+        warmup_steps=steps,
+        alpha=0.01,
+    )
+    model.compile(
+        keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY),
+        keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING),
+        weighted_metrics=["accuracy"],
+    )
+    history = model.fit(
+        _training_batches(training, options),
+        epochs=options.epochs,
+        steps_per_epoch=steps,
+        validation_data=_validation_batches(validation),
+        callbacks=[
+            keras.callbacks.EarlyStopping(
+                "val_loss", patience=options.patience, restore_best_weights=True
+            ),
+            _EpochLog(options.epochs),
+        ],
+        verbose=0,
+    )
+    return model, history.history
+
+
+def score(model: keras.Model, pixels: Pixels) -> np.ndarray:
+    """(N,) float64 probability of bona fide for each row."""
+    outputs = [
+        model(pixels.views[start : start + SCORING_BATCH].astype(np.float32) / 255)
+        for start in range(0, len(pixels.samples), SCORING_BATCH)
+    ]
+    return np.concatenate([np.asarray(one, np.float64)[:, 1] for one in outputs])
+
+
+class _EpochLog(keras.callbacks.Callback):
+    """One line for each epoch."""
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__()
+        self._epochs = epochs
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Log the loss and accuracy of both parts."""
+        logs = logs or {}
+        logger.info(
+            "epoch %d of %d: loss %.3f, accuracy %.3f; validation loss %.3f, "
+            "accuracy %.3f",
+            epoch + 1,
+            self._epochs,
+            *(logs.get(k, np.nan) for k in ("loss", "accuracy")),
+            *(logs.get(k, np.nan) for k in ("val_loss", "val_accuracy")),
+        )
+
+
+def drawing_weights(samples: Sequence[Sample]) -> np.ndarray:
+    """(N,) probability of each sample to be drawn for a batch.
+
+    Both labels weigh the same. Within a label, a group (site and attack) weighs as
+    the square root of its size: a long film does not drown a short one, and a few
+    pictures are not shown over and over.
+    """
+    groups = [(s.label, s.site.split("/")[0], s.attack) for s in samples]
+    sizes = Counter(groups)
+    weights = np.array([1 / np.sqrt(sizes[group]) for group in groups])
+    is_fake = np.array([s.label == LABELS[0] for s in samples])
+    for part in (is_fake, ~is_fake):
+        weights[part] /= 2 * weights[part].sum()
+    return weights
+
+
+def _training_batches(pixels: Pixels, options: TrainingOptions) -> tf.data.Dataset:
+    """Endless augmented batches in an order that the seed fixes."""
+    weights = drawing_weights(pixels.samples)
+    targets = np.eye(len(LABELS), dtype=np.float32)[pixels.targets]
+
+    def draw() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        rng = np.random.default_rng(options.seed)
+        while True:
+            rows = np.sort(rng.choice(len(weights), options.batch_size, p=weights))
+            seed = rng.integers(0, 2**31 - 1, 2, dtype=np.int32)
+            yield pixels.views[rows], targets[rows], seed
+
+    augment = RandomCamera(options.view_scales)
+    shape = (options.batch_size, *pixels.views.shape[1:])
+    signature = (
+        tf.TensorSpec(shape, tf.uint8),
+        tf.TensorSpec((options.batch_size, len(LABELS)), tf.float32),
+        tf.TensorSpec((2,), tf.int32),
+    )
+    return (
+        tf.data.Dataset.from_generator(draw, output_signature=signature)
+        .map(
+            lambda x, y, seed: (augment(tf.cast(x, tf.float32) / 255, seed), y),
+            num_parallel_calls=2,
+            deterministic=True,
+        )
+        .prefetch(4)
+    )
+
+
+def _validation_batches(pixels: Pixels) -> tf.data.Dataset:
+    """The validation samples once, each class with the same total weight."""
+    targets = pixels.targets
+    sizes = np.bincount(targets, minlength=len(LABELS))
+    weights = (len(targets) / (2 * sizes[targets])).astype(np.float32)
+    one_hot = np.eye(len(LABELS), dtype=np.float32)[targets]
+
+    def read() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        for start in range(0, len(targets), SCORING_BATCH):
+            part = slice(start, start + SCORING_BATCH)
+            views = pixels.views[part].astype(np.float32) / 255
+            yield views, one_hot[part], weights[part]
+
+    signature = (
+        tf.TensorSpec((None, *pixels.views.shape[1:]), tf.float32),
+        tf.TensorSpec((None, len(LABELS)), tf.float32),
+        tf.TensorSpec((None,), tf.float32),
+    )
+    return tf.data.Dataset.from_generator(read, output_signature=signature).prefetch(1)
+
+
+def _planned_attacks(
+    samples: Sequence[Sample], seed: int
+) -> list[tuple[Sample, Sample | None, str]]:
+    """A simulated attack for each bona fide sample: what, before what, how."""
+    rng = np.random.default_rng(seed)
+    bona_fide = [sample for sample in samples if sample.is_bona_fide]
+    rooms = [s for s in bona_fide if s.crop_scale and s.crop_scale > 2]
+    plan = []
+    for sample in bona_fide:
+        composed = rooms and sample in rooms and rng.random() < COMPOSED_SHARE
+        background = rooms[rng.integers(len(rooms))] if composed else None
+        plan.append((sample, background, str(rng.choice(KINDS, p=(0.65, 0.35)))))
+    return plan
+
+
+def _crop_of(
+    sample: Sample,
+    background: Sample | None,
+    kind: str | None,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, float]:
+    """The crop of a job and its scale."""
+    crop = read_crop(sample)
+    scale = sample.crop_scale or CROP_SCALE
+    if kind is None:
+        return crop, scale
+    if background is None:
+        there = crop.max(axis=2, keepdims=True) > 0  # surroundings stay black
+        return simulate(crop, kind, rng) * there, scale
+    side = crop.shape[0]
+    face = square_around((0, 0, side, side), 1 / scale)
+    room = read_crop(background)
+    composed, box = compose_attack(crop, room, face, rng, kind=kind)
+    return crop_face(composed, box), CROP_SCALE
+
+
+def _packed(views: np.ndarray, kept: list[int]) -> np.ndarray:
+    """The kept rows moved to the front, in place: the file is not copied."""
+    for target, source in enumerate(kept):
+        if target != source:
+            views[target] = views[source]
+    return views[: len(kept)]

@@ -1,0 +1,260 @@
+"""Train LivenessNet on a dataset folder and write everything the apps need.
+
+python train_model.py -d dataset -m liveness.h5 -l label_encoder.pickle -p plot.png
+"""
+
+import argparse
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from liveness.cli import (
+    EXIT_OK,
+    ROOT,
+    make_parser,
+    positive_float,
+    positive_int,
+    probability,
+    run,
+    set_up_logging,
+)
+
+if TYPE_CHECKING:
+    from liveness.metrics import ErrorRates
+    from liveness.model_files import ModelPaths
+
+logger = logging.getLogger("liveness.train_model")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training gave: files, validation rates, and a report to print."""
+
+    paths: "ModelPaths"
+    rates: "ErrorRates"
+    report: str
+    skipped: list[str]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Arguments of this script."""
+    parser = make_parser(__doc__)
+    files = parser.add_argument_group("files")
+    files.add_argument(
+        "-d",
+        "--dataset",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="DIR",
+        help="dataset folder(s) with real/ and fake/[attack]/",
+    )
+    files.add_argument(
+        "-m",
+        "--model",
+        type=Path,
+        default=ROOT / "liveness.h5",
+        metavar="FILE",
+        help="model to write: .keras for Keras' zip format, else HDF5",
+    )
+    files.add_argument(
+        "-l",
+        "--le",
+        type=Path,
+        default=ROOT / "label_encoder.pickle",
+        metavar="FILE",
+        help="label encoder to write",
+    )
+    files.add_argument(
+        "-p",
+        "--plot",
+        type=Path,
+        default=Path("plot.png"),
+        metavar="PNG",
+        help="loss and accuracy of each epoch",
+    )
+    files.add_argument(
+        "-c",
+        "--cm",
+        type=Path,
+        default=Path("confusion_matrix.png"),
+        metavar="PNG",
+        help="confusion matrix of the validation faces",
+    )
+    training = parser.add_argument_group("training")
+    training.add_argument(
+        "--epochs", type=positive_int, default=30, metavar="N", help="at most"
+    )
+    training.add_argument(
+        "--batch-size", type=positive_int, default=64, metavar="N", help="faces"
+    )
+    training.add_argument(
+        "--learning-rate",
+        type=positive_float,
+        default=2e-3,
+        metavar="R",
+        help="highest rate; a cosine leads from it to a hundredth",
+    )
+    training.add_argument(
+        "--validation-split",
+        type=validation_share,
+        default=0.2,
+        metavar="P",
+        help="share of sites or sources that validate and never train",
+    )
+    training.add_argument(
+        "--seed",
+        type=int,
+        default=42,
+        metavar="N",
+        help="the same seed gives the same model on the same machine",
+    )
+    training.add_argument(
+        "--simulate-attacks",
+        action="store_true",
+        help="add simulated prints and replays of the real faces to the fakes",
+    )
+    return parser
+
+
+def validation_share(text: str) -> float:
+    """argparse type: a share between 0 and 1, both excluded."""
+    share = probability(text)
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError(f"expected between 0 and 1, received {text!r}")
+    return share
+
+
+def train_model(arguments: argparse.Namespace) -> Outcome:
+    """Read, train, choose the threshold and write all files."""
+    from liveness.dataset import (
+        describe,
+        read_dataset,
+        require_both_labels,
+        split_samples,
+    )
+    from liveness.model_files import ModelCard, ModelPaths, check_output_paths
+
+    check_output_paths(ModelPaths(arguments.model, arguments.le))
+    samples = read_dataset(arguments.dataset)
+    if not arguments.simulate_attacks:
+        require_both_labels(samples, f"the dataset {_names(arguments.dataset)}")
+    training, validation, warnings = split_samples(
+        samples, validation_share=arguments.validation_split, seed=arguments.seed
+    )
+    for warning in warnings:
+        logger.warning("warning: %s", warning)
+
+    from liveness.metrics import equal_error, error_rates
+    from liveness.model_files import save_trained_model
+    from liveness.plots import save_confusion_matrix, save_history
+    from liveness.training import TrainingOptions, load_pixels, score, train
+    from livenessnet import LivenessNet
+
+    options = TrainingOptions(
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate,
+        seed=arguments.seed,
+    )
+    train_pixels = load_pixels(
+        training,
+        options,
+        simulate_attacks=arguments.simulate_attacks,
+        progress="training faces",
+    )
+    validation_pixels = load_pixels(
+        validation,
+        options,
+        simulate_attacks=arguments.simulate_attacks
+        and all(sample.is_bona_fide for sample in validation),
+        progress="validation faces",
+    )
+    for pixels, name in ((train_pixels, "training"), (validation_pixels, "validation")):
+        require_both_labels(pixels.samples, f"the {name} part")
+    trained_on = describe(train_pixels.samples)
+    logger.info("training on %s", trained_on)
+    logger.info("validating on %s", describe(validation_pixels.samples))
+    _warn_of_imbalance(samples)
+    model, history = train(train_pixels, validation_pixels, LivenessNet.build, options)
+    scores = score(model, validation_pixels)
+    attacks = validation_pixels.attacks
+    _, threshold = equal_error(scores, attacks)
+    rates = error_rates(scores, attacks, threshold=threshold)
+    card = ModelCard(
+        input_size_px=options.input_size_px,
+        view_scales=options.view_scales,
+        crop_scale=options.view_scales[-1],
+        threshold=threshold,
+        threshold_rule=f"equal error on {describe(validation_pixels.samples)} of "
+        f"{len({s.source for s in validation_pixels.samples})} validation sources",
+        validation=rates.as_json(),
+        trained_on=trained_on,
+        seed=options.seed,
+    )
+    paths = save_trained_model(model, arguments.model, arguments.le, card)
+    save_history(arguments.plot, history)
+    is_bona_fide = validation_pixels.targets == 1
+    save_confusion_matrix(arguments.cm, is_bona_fide, scores >= threshold)
+    skipped = train_pixels.skipped + validation_pixels.skipped
+    return Outcome(paths, rates, _report(is_bona_fide, scores, rates), skipped)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train and print the validation report."""
+    arguments = build_parser().parse_args(argv)
+    set_up_logging(verbose=arguments.verbose)
+    outcome = train_model(arguments)
+    print(outcome.report)
+    for reason in outcome.skipped:
+        logger.warning("skipped: %s", reason)
+    if outcome.skipped:
+        print(f"skipped {len(outcome.skipped)} pictures that cannot be used")
+    print(f"wrote {outcome.paths.model}, {outcome.paths.label_encoder}")
+    print(f"wrote {outcome.paths.runtime}, {outcome.paths.card}")
+    print(f"wrote {arguments.plot}, {arguments.cm}")
+    return EXIT_OK
+
+
+def _report(is_bona_fide, scores, rates: "ErrorRates") -> str:
+    """Classification report and the error rates of ISO/IEC 30107-3."""
+    from sklearn.metrics import classification_report
+
+    from liveness.labels import LABELS
+
+    table = classification_report(
+        is_bona_fide,
+        scores >= rates.threshold,
+        labels=[False, True],
+        target_names=LABELS,
+        zero_division=0,
+    )
+    return (
+        f"{table}\n"
+        f"validation: APCER {rates.apcer:.1%}  BPCER {rates.bpcer:.1%}  "
+        f"ACER {rates.acer:.1%}  EER {rates.eer:.1%}\n"
+        f"threshold: {rates.threshold:.3f} (equal error on the validation faces)"
+    )
+
+
+def _warn_of_imbalance(samples) -> None:
+    """Say so when one class is much larger than the other."""
+    real = sum(sample.is_bona_fide for sample in samples)
+    fake = len(samples) - real
+    if max(real, fake) > 1.5 * max(1, min(real, fake)):
+        logger.warning(
+            "warning: %d real and %d fake faces: both classes weigh the same in "
+            "training, but more of the rarer one would help",
+            real,
+            fake,
+        )
+
+
+def _names(folders: list[Path]) -> str:
+    return ", ".join(f"'{folder}'" for folder in folders)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
