@@ -20,7 +20,6 @@ from liveness.images import write_image
 from liveness.overlay import draw_banner, draw_faces, draw_status
 from liveness.verdicts import CHECKING, FaceVerdict
 
-QUIT_HINT = "press q to quit"
 REPEAT_S = 1.0  # a track's verdict that does not change is told again this often
 GONE = "gone"  # label in the event lines of a face that has left
 
@@ -207,6 +206,6 @@ def _status(source: FrameSource, frame: Frame, meter: FpsMeter) -> list[str]:
     """Lines for the corner of the picture."""
     rate = f"{meter.fps:.0f} fps"
     if not source.is_live:
-        return [rate, QUIT_HINT]
+        return [rate]
     lag_ms = 1000 * (time.monotonic() - frame.captured_at)
-    return [f"{rate}  lag {lag_ms:.0f} ms  {source.state}", QUIT_HINT]
+    return [f"{rate}  lag {lag_ms:.0f} ms  {source.state}"]

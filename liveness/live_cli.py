@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from liveness.cli import EXIT_OK, positive_float
+from liveness.cli import EXIT_FAILED, EXIT_OK, positive_float
+from liveness.errors import OutputError
 
 if TYPE_CHECKING:
     from liveness.classifier import LivenessClassifier
@@ -134,8 +135,11 @@ def run_live_app(
         )
     _log_summary(summary)
     if arguments.once:
-        labels = {"real": EXIT_OK, "fake": EXIT_FAKE}
-        return labels[first_decision[0].label] if first_decision else EXIT_UNDECIDED
+        codes = {"real": EXIT_OK, "fake": EXIT_FAKE}
+        return codes[first_decision[0].label] if first_decision else EXIT_UNDECIDED
+    if not source.is_live and not summary.frames_with_faces:
+        logger.warning("no face found; a lower --confidence finds more")
+        return EXIT_FAILED
     return EXIT_OK
 
 
@@ -177,6 +181,7 @@ def _open_outputs(
         if arguments.output is not None:
             from liveness.recorder import VideoRecorder
 
+            _refuse_to_overwrite(arguments.output, source)
             recorder = VideoRecorder(
                 arguments.output, fps=source.fps, is_live=source.is_live
             )
@@ -198,6 +203,16 @@ def _open_outputs(
 
             outputs.append(Decisions(decide))
         yield outputs
+
+
+def _refuse_to_overwrite(output: Path, source: "FrameSource") -> None:
+    """OutputError if the annotated video would replace the one it is made from."""
+    if source.is_live or not output.exists():
+        return
+    if output.samefile(source.name):
+        raise OutputError(
+            f"'{output}' is the input and would be overwritten: give another --output"
+        )
 
 
 def _log_summary(summary: "LiveSummary") -> None:

@@ -60,6 +60,18 @@ def draw_status(image: np.ndarray, lines: Sequence[str]) -> np.ndarray:
     return image
 
 
+def draw_hint(image: np.ndarray, text: str) -> np.ndarray:
+    """Draw one line at the bottom left corner; edits ``image`` in place.
+
+    Returns:
+        The same array.
+    """
+    margin = round(6 * _unit(image))
+    y_top = image.shape[0] - _tag_height(_unit(image)) - margin
+    _draw_tag(image, text, (margin, y_top), DARK)
+    return image
+
+
 def draw_banner(image: np.ndarray, text: str) -> np.ndarray:
     """Draw one line across the middle, for a source that gives no picture now.
 

@@ -8,8 +8,9 @@ from types import ModuleType
 
 from liveness.errors import OutputError
 from liveness.live import View
-from liveness.overlay import fit_for_display
+from liveness.overlay import draw_hint, fit_for_display
 
+QUIT_HINT = "press q to quit"
 QUIT_KEYS = (ord("q"), ord("Q"), 27)  # 27 is Esc
 SCREEN_ANSWERS_S = 10.0  # a slow remote screen still does
 MAX_KEY_WAIT_MS = 1000  # so that a gap in a file's times never freezes the window
@@ -65,7 +66,8 @@ class Window:
         self._started: float | None = None  # time.monotonic() at time_s 0
 
     def __call__(self, view: View) -> bool:
-        self._gui.imshow(self._title, fit_for_display(view.annotated))
+        image = draw_hint(fit_for_display(view.annotated), QUIT_HINT)
+        self._gui.imshow(self._title, image)
         key = self._gui.waitKey(self._wait_ms(view.time_s)) & 0xFF
         visible = self._gui.getWindowProperty(self._title, self._gui.WND_PROP_VISIBLE)
         return key in QUIT_KEYS or visible < 1
