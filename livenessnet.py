@@ -60,7 +60,7 @@ class LivenessNet:
                 x = _convolution(x, count, strides=2 if number == 0 else 1)
                 x = _convolution(x, count)
                 x = layers.MaxPooling2D()(x)
-                x = layers.SpatialDropout2D(0.1)(x)
+                x = layers.Dropout(0.1)(x)
             features.append(layers.GlobalAveragePooling2D(keepdims=True)(x))
         x = layers.Concatenate()(features) if len(features) > 1 else features[0]
         x = layers.Flatten()(x)
@@ -75,7 +75,7 @@ def _convolution(x, filters: int, *, strides: int = 1):
     from keras import layers
 
     x = layers.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False)(x)
-    x = layers.BatchNormalization(momentum=0.95)(x)
+    x = layers.BatchNormalization(momentum=0.9)(x)
     return layers.ReLU()(x)
 
 

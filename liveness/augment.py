@@ -8,18 +8,18 @@ import keras
 import tensorflow as tf
 
 FLIP = 0.5  # probability of a mirrored picture
-QUARTER_TURN = 0.15  # of a phone's video that lies on its side
-BLUR = 0.5  # of a soft focus
-NOISE = 0.5  # of sensor noise
-HIDDEN_CONTEXT = 0.35  # of surroundings that are black, as where none were filmed
-MAX_ROTATION_RAD = 0.25
+QUARTER_TURN = 0.1  # of a phone's video that lies on its side
+BLUR = 0.3  # of a soft focus
+NOISE = 0.3  # of sensor noise
+HIDDEN_CONTEXT = 0.25  # of surroundings that are black, as where none were filmed
+MAX_ROTATION_RAD = 0.2
 MAX_SHIFT = 0.08  # of the side
-ZOOM = (0.85, 1.2)
-GAMMA = (0.6, 1.6)
-CONTRAST = (0.6, 1.35)
-BRIGHTNESS = 0.18  # added or taken off, of the full range
-CHANNEL_GAIN = (0.85, 1.18)  # white balance, each channel
-MAX_NOISE = 0.05  # standard deviation, of the full range
+ZOOM = (0.9, 1.15)
+GAMMA = (0.75, 1.33)
+CONTRAST = (0.75, 1.25)
+BRIGHTNESS = 0.1  # added or taken off, of the full range
+CHANNEL_GAIN = (0.92, 1.08)  # white balance, each channel
+MAX_NOISE = 0.03  # standard deviation, of the full range
 
 
 @keras.saving.register_keras_serializable(package="liveness")
@@ -126,9 +126,7 @@ def _recolour(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     changed = tf.pow(tf.clip_by_value(images, 1e-4, 1.0), gamma)
     changed = (changed - 0.5) * contrast + 0.5 + brightness
     changed *= tf.tile(gains, (1, 1, 1, channels // 3))
-    # What was black for want of a picture stays black.
-    there = tf.cast(tf.reduce_max(images, axis=-1, keepdims=True) > 0, tf.float32)
-    return tf.clip_by_value(changed, 0.0, 1.0) * there
+    return tf.clip_by_value(changed, 0.0, 1.0) * _filmed(images)
 
 
 def _blur(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -148,4 +146,14 @@ def _add_noise(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         count, 0.0, MAX_NOISE, seeds[1]
     )
     noise = tf.random.stateless_normal(tf.shape(images), seeds[2]) * strength
-    return tf.clip_by_value(images + noise, 0.0, 1.0)
+    return tf.clip_by_value(images + noise, 0.0, 1.0) * _filmed(images)
+
+
+def _filmed(images: tf.Tensor) -> tf.Tensor:
+    """1 where a view shows something, 0 where it is black for want of a picture."""
+    views = tf.split(images, images.shape[-1] // 3, axis=-1)
+    masks = [
+        tf.repeat(tf.reduce_max(view, axis=-1, keepdims=True), 3, axis=-1) > 0
+        for view in views
+    ]
+    return tf.cast(tf.concat(masks, axis=-1), tf.float32)

@@ -20,10 +20,11 @@ from liveness.collecting import CSV_NAME
 from liveness.errors import DatasetError, ImageError
 from liveness.images import list_images, read_image
 from liveness.labels import FAKE, LABELS, REAL
-from liveness.preprocess import crop_face, whole_box
+from liveness.preprocess import CROP_SCALE, crop_face, whole_box
 
 MIN_CROP_SIDE_PX = 16  # smaller crops hold no texture to learn from
 UNNAMED_ATTACK = "attack"  # of fakes directly in the folder fake/
+SCALE_TOLERANCE = 0.01  # relative; scales are written with few digits
 TIME_GAP = 0.1  # share of a single source that neither trains nor validates
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,11 @@ class Sample:
     def is_bona_fide(self) -> bool:
         """Whether the face is a living one."""
         return self.label == REAL
+
+    @property
+    def collection(self) -> str:
+        """The site without the groups (people, sessions) in it."""
+        return self.site.split("/")[0]
 
 
 def read_dataset(folders: Sequence[Path]) -> list[Sample]:
@@ -110,6 +116,25 @@ def read_crop(sample: Sample) -> np.ndarray:
     return image
 
 
+def crop_at_scale(sample: Sample, scale: float) -> np.ndarray:
+    """The crop of a sample as a model of this crop scale is fed.
+
+    Raises:
+        ImageError: If the picture cannot be read or is too small.
+        DatasetError: If the crop shows less than the model needs.
+    """
+    crop = read_crop(sample)
+    own = sample.crop_scale or CROP_SCALE
+    if own < scale * (1 - SCALE_TOLERANCE):
+        raise DatasetError(
+            f"'{sample.path}' was cropped at scale {own:g}, the model needs {scale:g}: "
+            "collect that folder again"
+        )
+    side = max(1, round(crop.shape[0] * scale / own))
+    start = (crop.shape[0] - side) // 2
+    return crop if start <= 0 else crop[start : start + side, start : start + side]
+
+
 def split_samples(
     samples: Sequence[Sample], *, validation_share: float, seed: int
 ) -> tuple[list[Sample], list[Sample], list[str]]:
@@ -128,17 +153,17 @@ def split_samples(
         Training samples, validation samples, and warnings for the user.
     """
     rng = np.random.default_rng(seed)
-    sites = {sample.site.split("/")[0] for sample in samples}
+    sites = {sample.collection for sample in samples}
     complete = sorted(
         site
         for site in sites
-        if {s.label for s in samples if s.site.split("/")[0] == site} == set(LABELS)
+        if {s.label for s in samples if s.collection == site} == set(LABELS)
     )
     if len(complete) >= 3:
         count = max(1, round(validation_share * len(complete)))
         chosen = set(rng.choice(complete, min(count, len(complete) - 1), replace=False))
-        kept = [s for s in samples if s.site.split("/")[0] in chosen]
-        rest = [s for s in samples if s.site.split("/")[0] not in chosen]
+        kept = [s for s in samples if s.collection in chosen]
+        rest = [s for s in samples if s.collection not in chosen]
         return rest, kept, []
     training: list[Sample] = []
     validation: list[Sample] = []

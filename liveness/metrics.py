@@ -6,7 +6,7 @@ share of bona fide presentations that are refused, ACER their mean. The reported
 APCER is that of the worst attack type. All rates lie between 0 and 1.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,42 +135,36 @@ def rate_curves(
     return thresholds, accepted_attacks, 1 - accepted_bona_fide
 
 
-def interval_over_sources(
-    figure: Callable[[np.ndarray], float],
-    sources: Sequence[str],
-    *,
-    seed: int = 0,
-    draws: int = 1000,
-) -> tuple[float, float]:
-    """95 % interval of a figure by drawing whole sources with replacement.
+def draws_of_sources(
+    sources: Sequence[str], *, seed: int = 0, draws: int = 500
+) -> Iterator[np.ndarray]:
+    """Rows of bootstrap draws of whole sources with replacement.
 
     Frames of one video are alike, so that drawing frames would promise too much.
 
     Args:
-        figure: Takes the indexes of the drawn faces, gives the figure; a draw for
-            which it raises ValueError (a class went missing) is left out.
         sources: Source of each face.
 
-    Returns:
-        Lower and upper end; (nan, nan) where no draw had both classes.
+    Yields:
+        Indexes of the faces in one draw; a draw may lack a class.
 
-    Source: percentile bootstrap over clusters; Davison and Hinkley, Bootstrap
-        Methods and their Application (1997), section 3.8.
+    Source: bootstrap over clusters; Davison and Hinkley, Bootstrap Methods and
+        their Application (1997), section 3.8.
     """
     rng = np.random.default_rng(seed)
     names, owner = np.unique(np.asarray(sources, str), return_inverse=True)
     members = [np.flatnonzero(owner == number) for number in range(len(names))]
-    figures = []
     for _ in range(draws):
         drawn = rng.integers(len(members), size=len(members))
-        try:
-            figures.append(figure(np.concatenate([members[i] for i in drawn])))
-        except ValueError:
-            continue
-    if not figures:
+        yield np.concatenate([members[i] for i in drawn])
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """The middle 95 % of bootstrap values; (nan, nan) of fewer than two."""
+    if len(values) < 2:
         return float("nan"), float("nan")
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(figures, [tail, 1 - tail])
+    low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
 
 

@@ -225,7 +225,7 @@ def drawing_weights(samples: Sequence[Sample]) -> np.ndarray:
     the square root of its size: a long film does not drown a short one, and a few
     pictures are not shown over and over.
     """
-    groups = [(s.label, s.site.split("/")[0], s.attack) for s in samples]
+    groups = [(s.label, s.collection, s.attack) for s in samples]
     sizes = Counter(groups)
     weights = np.array([1 / np.sqrt(sizes[group]) for group in groups])
     is_fake = np.array([s.label == LABELS[0] for s in samples])

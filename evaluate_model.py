@@ -1,0 +1,252 @@
+"""Measure a model on a dataset, or set its threshold for your own camera.
+
+python evaluate_model.py -d dataset -m liveness.h5 -l label_encoder.pickle
+
+With --calibrate the threshold is chosen on the given faces and written into the
+model's card: python evaluate_model.py --real me.mp4 --fake replay.mp4 --calibrate
+"""
+
+import argparse
+import dataclasses
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from liveness.cli import (
+    EXIT_OK,
+    ROOT,
+    add_model_arguments,
+    make_parser,
+    probability,
+    run,
+    set_up_logging,
+)
+from liveness.errors import DatasetError, ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+
+    from liveness.classifier import LivenessClassifier
+    from liveness.evaluation import Evaluation, ScoredFaces
+
+CLIP_EVERY_N_FRAMES = 5  # of a clip for --real or --fake
+CLIP_ATTACK = "own clip"
+
+logger = logging.getLogger("liveness.evaluate_model")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Arguments of this script."""
+    parser = make_parser(__doc__)
+    data = parser.add_argument_group("faces")
+    data.add_argument(
+        "-d",
+        "--dataset",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="dataset folder(s) with real/ and fake/[attack]/",
+    )
+    for label in ("real", "fake"):
+        data.add_argument(
+            f"--{label}",
+            type=Path,
+            nargs="+",
+            default=[],
+            metavar="CLIP",
+            help=f"videos or pictures of {label} faces",
+        )
+    data.add_argument(
+        "--detector",
+        type=Path,
+        default=ROOT / "face_detector",
+        metavar="DIR",
+        help="folder of the SSD face detector, for --real and --fake",
+    )
+    add_model_arguments(parser)
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--scores", type=Path, metavar="CSV", help="write the score of each face"
+    )
+    output.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
+    output.add_argument(
+        "-p", "--plot", type=Path, metavar="PNG", help="DET, ROC and score histograms"
+    )
+    calibration = parser.add_argument_group("calibration")
+    calibration.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="choose the threshold on these faces and write it into the model's card",
+    )
+    calibration.add_argument(
+        "--bpcer",
+        type=probability,
+        metavar="P",
+        help="share of bona fide faces that may be refused (default: equal error)",
+    )
+    return parser
+
+
+def score_faces(
+    arguments: argparse.Namespace, classifier: "LivenessClassifier"
+) -> "ScoredFaces":
+    """Score the crops of the datasets and the faces in the clips.
+
+    Raises:
+        DatasetError: If there is no real or no fake face.
+    """
+    import numpy as np
+
+    from liveness.evaluation import ScoredFaces
+
+    rows = [
+        *_dataset_crops(arguments.dataset, classifier.card.crop_scale),
+        *_clip_crops(arguments, classifier.card.crop_scale),
+    ]
+    for kind, wanted in (("real", ""), ("fake", None)):
+        if not any((attack == "") == (wanted == "") for _, attack, _, _ in rows):
+            raise DatasetError(
+                f"no {kind} face to measure on: both real and fake faces are needed"
+            )
+    paths, attacks, sources, crops = zip(*rows, strict=True)
+    scores = classifier.score_crops(crops).astype(np.float64).clip(0, 1)
+    return ScoredFaces(paths, attacks, sources, scores)
+
+
+def calibrate(
+    arguments: argparse.Namespace,
+    faces: "ScoredFaces",
+    classifier: "LivenessClassifier",
+) -> float:
+    """Choose the threshold on these faces and write it into the model's card."""
+    from liveness.errors import ModelError
+    from liveness.metrics import equal_error, threshold_for_bpcer
+    from liveness.model_files import find_model, write_card
+
+    if classifier.card.model_sha256 is None:
+        raise ModelError("this model has no card to write a threshold into")
+    if arguments.bpcer is None:
+        rule, threshold = "equal error", equal_error(faces.scores, faces.attacks)[1]
+    else:
+        rule = f"BPCER of at most {arguments.bpcer:.1%}"
+        threshold = threshold_for_bpcer(
+            faces.scores, faces.attacks, bpcer=arguments.bpcer
+        )
+    inputs = [*arguments.dataset, *arguments.real, *arguments.fake]
+    attacks = sum(attack != "" for attack in faces.attacks)
+    rule += f" on {len(faces.paths) - attacks} real and {attacks} fake faces of "
+    rule += ", ".join(path.name or str(path) for path in inputs)
+    card = dataclasses.replace(
+        classifier.card, threshold=float(threshold), threshold_rule=rule
+    )
+    path = find_model(arguments.model, arguments.le).card
+    write_card(card, path)
+    logger.info("wrote the threshold %.3f (%s) into %s", threshold, rule, path)
+    return float(threshold)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Score, report and, if asked to, calibrate."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if not (arguments.dataset or arguments.real or arguments.fake):
+        parser.error("nothing to measure on: give -d, or --real and --fake")
+    if arguments.bpcer is not None and not arguments.calibrate:
+        parser.error("--bpcer goes with --calibrate")
+    if arguments.calibrate and arguments.threshold is not None:
+        parser.error("--calibrate chooses the threshold: leave out --threshold")
+    set_up_logging(verbose=arguments.verbose)
+    from liveness.classifier import LivenessClassifier
+    from liveness.evaluation import evaluate, write_scores
+
+    classifier = LivenessClassifier.load(
+        arguments.model, arguments.le, threshold=arguments.threshold
+    )
+    logger.info(classifier.description)
+    faces = score_faces(arguments, classifier)
+    threshold = classifier.threshold
+    if arguments.calibrate:
+        threshold = calibrate(arguments, faces, classifier)
+        logger.warning("the report is on the faces that the threshold was chosen on")
+    evaluation = evaluate(faces, threshold=threshold)
+    print(evaluation.as_text())
+    if arguments.scores:
+        write_scores(arguments.scores, faces)
+    _write_figures(arguments, faces, evaluation)
+    return EXIT_OK
+
+
+def _write_figures(
+    arguments: argparse.Namespace, faces: "ScoredFaces", evaluation: "Evaluation"
+) -> None:
+    """The report as JSON and as a figure, where they are wanted."""
+    from liveness.files import write_atomically
+
+    if arguments.json:
+        text = json.dumps(evaluation.as_json(), indent=2) + "\n"
+        write_atomically(arguments.json, text.encode())
+    if arguments.plot:
+        from liveness.plots import save_evaluation
+
+        save_evaluation(
+            arguments.plot,
+            faces.scores,
+            faces.attacks,
+            threshold=evaluation.rates.threshold,
+        )
+
+
+def _dataset_crops(
+    folders: list[Path], scale: float
+) -> "Iterator[tuple[str, str, str, np.ndarray]]":
+    """Path, attack, source and crop of each sample; the unreadable are said."""
+    from liveness.dataset import crop_at_scale, read_dataset
+
+    for sample in read_dataset(folders):
+        try:
+            crop = crop_at_scale(sample, scale)
+        except ImageError as error:
+            logger.warning("skipped: %s", error)
+            continue
+        yield str(sample.path), sample.attack, f"{sample.site}/{sample.source}", crop
+
+
+def _clip_crops(
+    arguments: argparse.Namespace, scale: float
+) -> "Iterator[tuple[str, str, str, np.ndarray]]":
+    """Path, attack, source and crop of the best face in frames of the clips."""
+    from liveness.faces import FaceDetector
+    from liveness.preprocess import crop_face
+
+    clips = [("", clip) for clip in arguments.real]
+    clips += [(CLIP_ATTACK, clip) for clip in arguments.fake]
+    detector = FaceDetector(arguments.detector) if clips else None
+    for attack, clip in clips:
+        for image in _images_of(clip):
+            for face in detector.detect(image)[:1]:
+                crop = crop_face(image, face.box, scale=scale)
+                yield str(clip), attack, str(clip), crop
+
+
+def _images_of(clip: Path) -> "Iterator[np.ndarray]":
+    """The picture, or every n-th frame of the video."""
+    from liveness.files import VIDEO_SUFFIXES
+    from liveness.frames import VideoFile
+    from liveness.images import read_image
+
+    if clip.suffix.lower() not in VIDEO_SUFFIXES:
+        yield read_image(clip)
+        return
+    with VideoFile(clip) as video:
+        for frame in iter(video.read, None):
+            if frame.index % CLIP_EVERY_N_FRAMES == 0:
+                yield frame.image
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

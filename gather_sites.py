@@ -1,0 +1,137 @@
+"""Turn a folder of full frames of many sites into a dataset of wide face crops.
+
+python gather_sites.py -i DATA -o gathered
+
+DATA has frames.csv (path, site, label, attack, group) with the pictures that it
+names, and videos/SITE_real.* and videos/SITE_fake.*; either may be missing. Crops
+go to gathered/SITE/GROUP/real and gathered/SITE/GROUP/fake/ATTACK, so that
+train_model.py and leave_sites_out.py keep sites apart.
+"""
+
+import argparse
+import csv
+import logging
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from liveness.cli import (
+    EXIT_FAILED,
+    EXIT_OK,
+    add_detector_arguments,
+    make_parser,
+    positive_int,
+    run,
+    set_up_logging,
+)
+from liveness.errors import DatasetError, LivenessError
+
+REPLAY = "replay"  # what the fakes among the videos are
+
+logger = logging.getLogger("liveness.gather_sites")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Arguments of this script."""
+    parser = make_parser(__doc__)
+    parser.add_argument(
+        "-i", "--input", type=Path, required=True, metavar="DATA", help="see above"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="dataset"
+    )
+    parser.add_argument(
+        "--per-video",
+        type=positive_int,
+        default=60,
+        metavar="N",
+        help="about how many frames of each video are examined",
+    )
+    add_detector_arguments(parser)
+    return parser
+
+
+def gather(arguments: argparse.Namespace) -> tuple[int, list[str]]:
+    """Collect the best face of every picture and of frames of every video.
+
+    Returns:
+        How many crops were saved, and what could not be used.
+
+    Raises:
+        DatasetError: If the input has neither frames.csv nor videos.
+    """
+    from liveness.collecting import DatasetFolder, source_of
+    from liveness.examining import examine_image, examine_video
+    from liveness.faces import FaceDetector
+    from liveness.frames import VideoFile
+    from liveness.progress import Progress
+
+    work = [*_pictures(arguments.input), *_videos(arguments.input)]
+    if not work:
+        raise DatasetError(
+            f"nothing to gather in '{arguments.input}': expected frames.csv or "
+            "videos/SITE_real.* and videos/SITE_fake.*"
+        )
+    detector = FaceDetector(arguments.detector, confidence=arguments.confidence)
+    folders: dict[Path, DatasetFolder] = {}
+    saved, problems = 0, []
+    with Progress("inputs", total=len(work)) as progress:
+        for number, (path, where, is_video) in enumerate(work, 1):
+            progress.show(number)
+            folder = folders.setdefault(where, DatasetFolder(arguments.output / where))
+            try:
+                source = source_of(path)
+                if folder.has(source):
+                    continue
+                with tempfile.TemporaryDirectory() as spool:
+                    if is_video:
+                        with VideoFile(path) as video:
+                            step = max(1, video.frame_count // arguments.per_video)
+                        examined = examine_video(
+                            path, detector, every_n_frames=step, spool=Path(spool)
+                        )
+                    else:
+                        examined = examine_image(path, detector)
+                    saved += folder.add(source, examined.crops)
+            except (LivenessError, OSError) as error:
+                problems.append(str(error))
+    return saved, problems
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Gather and print a summary."""
+    arguments = build_parser().parse_args(argv)
+    set_up_logging(verbose=arguments.verbose)
+    saved, problems = gather(arguments)
+    for problem in problems:
+        logger.warning("warning: %s", problem)
+    print(f"saved {saved} crops in {arguments.output}, {len(problems)} inputs failed")
+    return EXIT_FAILED if problems else EXIT_OK
+
+
+def _pictures(data: Path) -> Iterator[tuple[Path, Path, bool]]:
+    """Pictures of frames.csv and the folder for the crops of each."""
+    table = data / "frames.csv"
+    if not table.is_file():
+        return
+    with table.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            try:
+                where = Path(row["site"], row["group"], row["label"], row["attack"])
+                yield data / row["path"], where, False
+            except KeyError as error:
+                raise DatasetError(f"'{table}' lacks the column {error}") from error
+
+
+def _videos(data: Path) -> Iterator[tuple[Path, Path, bool]]:
+    """Videos named SITE_real.* or SITE_fake.* and the folder for their crops."""
+    for path in sorted((data / "videos").glob("*_*")):
+        site, _, label = path.stem.rpartition("_")
+        if label in ("real", "fake"):
+            attack = REPLAY if label == "fake" else ""
+            yield path, Path(site, label, attack), True
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,122 @@
+"""How good a model is on scored faces: the report by ISO/IEC 30107-3."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from liveness.files import write_atomically
+from liveness.metrics import ErrorRates, draws_of_sources, error_rates, interval
+
+SCORES_COLUMNS = ("path", "label", "attack", "source", "score")
+
+
+@dataclass(frozen=True)
+class ScoredFaces:
+    """Faces with their scores, row by row.
+
+    Attributes:
+        paths: Picture or clip of each face.
+        attacks: Kind of attack, empty for bona fide.
+        sources: What is drawn as a whole for the intervals.
+        scores: (N,) probability of bona fide.
+    """
+
+    paths: Sequence[str]
+    attacks: Sequence[str]
+    sources: Sequence[str]
+    scores: np.ndarray
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Rates and the 95 % interval of each, by the names of ``ErrorRates.as_json``."""
+
+    rates: ErrorRates
+    intervals: dict[str, tuple[float, float]]
+    bona_fide: int
+    attacks: int
+    sources: int
+
+    def as_json(self) -> dict:
+        """All figures as JSON values; an interval that cannot be had is null."""
+        return {
+            **self.rates.as_json(),
+            "intervals_95": {
+                name: [None if np.isnan(end) else end for end in ends]
+                for name, ends in self.intervals.items()
+            },
+            "bona_fide": self.bona_fide,
+            "attacks": self.attacks,
+            "sources": self.sources,
+        }
+
+    def as_text(self) -> str:
+        """The report, one figure a line."""
+        lines = [
+            f"{self.bona_fide} bona fide faces, {self.attacks} attacks, "
+            f"{self.sources} sources, threshold {self.rates.threshold:.3f}",
+            f"{'figure':<28}{'value':>8}   95 % interval over sources",
+        ]
+        for name, value in _figures(self.rates).items():
+            low, high = self.intervals[name]
+            ends = "too few sources" if np.isnan(low) else f"{low:7.1%} to {high:.1%}"
+            lines.append(f"{name:<28}{value:>8.1%}   {ends}")
+        return "\n".join(lines)
+
+
+def evaluate(faces: ScoredFaces, *, threshold: float) -> Evaluation:
+    """All error rates with their intervals.
+
+    Raises:
+        ValueError: If there is no attack or no bona fide face.
+    """
+    attacks = np.asarray(faces.attacks, str)
+    rates = error_rates(faces.scores, attacks, threshold=threshold)
+    names = list(_figures(rates))
+    draws: list[dict[str, float]] = []
+
+    for rows in draws_of_sources(faces.sources):
+        kinds = attacks[rows]
+        if (kinds == "").any() and (kinds != "").any():
+            found = error_rates(faces.scores[rows], kinds, threshold=threshold)
+            draws.append(_figures(found))
+    return Evaluation(
+        rates,
+        {name: interval([one[name] for one in draws if name in one]) for name in names},
+        bona_fide=int((attacks == "").sum()),
+        attacks=int((attacks != "").sum()),
+        sources=len(set(faces.sources)),
+    )
+
+
+def write_scores(path: Path, faces: ScoredFaces) -> None:
+    """One CSV row for each face: path, label, attack, source, score."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(SCORES_COLUMNS)
+    for where, attack, source, score in zip(
+        faces.paths, faces.attacks, faces.sources, faces.scores, strict=True
+    ):
+        label = "fake" if attack else "real"
+        writer.writerow((where, label, attack, source, f"{score:.6f}"))
+    write_atomically(path, text.getvalue().encode())
+
+
+def _figures(rates: ErrorRates) -> dict[str, float]:
+    """Every figure of the report by the name that it has there."""
+    return {
+        **{f"APCER {kind}": rate for kind, rate in rates.apcer_by_attack.items()},
+        "APCER (worst attack)": rates.apcer,
+        "BPCER": rates.bpcer,
+        "ACER": rates.acer,
+        "EER": rates.eer,
+        "AUC": rates.auc,
+        **{
+            f"BPCER at APCER {limit}": rate
+            for limit, rate in rates.bpcer_at_apcer.items()
+        },
+    }
