@@ -21,6 +21,7 @@ from liveness.overlay import draw_banner, draw_faces, draw_status
 from liveness.verdicts import CHECKING, FaceVerdict
 
 REPEAT_S = 1.0  # a track's verdict that does not change is told again this often
+TIME_STEP_S = 1e-3  # times that differ by less are the same
 GONE = "gone"  # label in the event lines of a face that has left
 
 Judge = Callable[[Frame], list[FaceVerdict]]
@@ -135,7 +136,7 @@ class EventLines:
                 face.label,
                 face.reason,
             )
-            repeated = self._as_json and view.time_s - told_s >= REPEAT_S
+            repeated = self._as_json and view.time_s - told_s >= REPEAT_S - TIME_STEP_S
             if changed or repeated:
                 self._told[face.track] = face, view.time_s
                 self._write(view.time_s, face, face.label)

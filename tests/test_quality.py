@@ -6,7 +6,7 @@ import pytest
 
 from liveness.images import read_image
 from liveness.quality import face_problem
-from tests.apps import ROOT
+from apps import ROOT
 
 BOX = (224, 103, 423, 340)  # of the face in images/reals/1.jpg
 

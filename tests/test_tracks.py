@@ -6,7 +6,7 @@ import pytest
 
 from liveness.images import read_image
 from liveness.tracks import FaceTracks, TrackRules
-from tests.apps import ROOT, ScriptedClassifier, ScriptedDetector
+from apps import ROOT, ScriptedClassifier, ScriptedDetector
 
 FPS = 30
 BOX = (224, 103, 423, 340)  # of the face in images/reals/1.jpg

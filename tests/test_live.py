@@ -1,0 +1,254 @@
+"""The loop and each of its outputs, with stand-ins for source, judge and screen."""
+
+import io
+import json
+import socket
+import types
+
+import cv2
+import numpy as np
+import pytest
+from apps import ScriptedSource, frames, waiting
+
+from liveness import window as window_module
+from liveness.errors import OutputError
+from liveness.frames import Frame
+from liveness.live import Decisions, EventLines, FrameLines, run_live, save_snapshot
+from liveness.recorder import VideoRecorder
+from liveness.verdicts import FaceVerdict
+from liveness.window import Window, check_screen
+
+BOX = (50, 50, 150, 150)
+
+
+def judge_by(labels):
+    """A judge that gives the frame of each index its label; None is no face."""
+
+    def judge(frame):
+        label = labels[min(frame.index, len(labels) - 1)]
+        if label is None:
+            return []
+        score = {"real": 0.9, "fake": 0.1, "checking": None}[label]
+        return [FaceVerdict(BOX, 0.99, score, label, "", 1)]
+
+    return judge
+
+
+def run(items, labels, outputs, *, is_live=False, **options):
+    source = ScriptedSource(items, is_live=is_live)
+    return run_live(source, judge_by(labels), outputs, threshold=0.5, **options)
+
+
+def lines_of(stream):
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_every_output_sees_every_frame_until_the_end():
+    seen = []
+    summary = run(frames(5), [None, "real"], [lambda view: seen.append(view)])
+    assert [view.frame.index for view in seen] == [0, 1, 2, 3, 4]
+    assert (summary.frames, summary.frames_with_faces) == (5, 4)
+    assert summary.seconds == pytest.approx(0.4)
+
+
+def test_an_output_ends_the_loop_after_the_others_were_served():
+    seen = []
+    run(frames(5), ["real"], [lambda view: True, lambda view: seen.append(view)])
+    assert len(seen) == 1
+
+
+def test_time_limit_counts_the_sources_time_also_while_it_waits():
+    assert run(frames(50), ["real"], [], time_limit_s=1.0).frames == 11
+    items = [*frames(2), waiting(1.0), waiting(2.0), *frames(50)]
+    assert run(items, ["real"], [], time_limit_s=1.5, is_live=True).frames == 2
+
+
+def test_while_waiting_the_last_picture_is_shown_with_the_state():
+    views = []
+    items = [waiting(1), *frames(1), waiting(3)]
+    run(items, ["real"], [lambda view: views.append(view)], is_live=True)
+    assert [view.waiting for view in views] == [
+        "",
+        "reconnecting: no picture for 3 s",
+    ]
+    assert not views[1].faces and (views[0].annotated != views[1].annotated).any()
+
+
+def test_the_frame_itself_is_never_drawn_on():
+    items = frames(1)
+    before = items[0].image.copy()
+    run(items[:], ["real"], [lambda view: view.annotated is None])
+    assert (items[0].image == before).all()
+
+
+def test_event_lines_tell_changes_and_one_a_second():
+    stream = io.StringIO()
+    labels = ["checking"] * 3 + ["real"] * 30 + [None]
+    run(frames(40), labels, [EventLines(stream, as_json=True)])
+    told = [(line["time_s"], line["label"]) for line in lines_of(stream)]
+    assert told == [
+        (0.0, "checking"),
+        (0.3, "real"),
+        (1.3, "real"),
+        (2.3, "real"),
+        (3.3, "gone"),
+    ]
+    assert lines_of(stream)[1] == {
+        "time_s": 0.3,
+        "box": list(BOX),
+        "confidence": 0.99,
+        "score": 0.9,
+        "label": "real",
+        "track": 1,
+        "reason": "",
+    }
+
+
+def test_plain_lines_tell_changes_only():
+    stream = io.StringIO()
+    run(frames(40), ["checking", "fake"], [EventLines(stream, as_json=False)])
+    assert stream.getvalue().splitlines() == [
+        "   0.00 s  face 1  checking",
+        "   0.10 s  face 1  fake      score 0.10",
+    ]
+
+
+def test_frame_lines_tell_every_frame_but_no_waiting():
+    stream = io.StringIO()
+    items = [*frames(2), waiting(1)]
+    run(items, [None, "real"], [FrameLines(stream)], is_live=True)
+    first, second = lines_of(stream)
+    assert first == {"frame": 0, "time_s": 0.0, "threshold": 0.5, "faces": []}
+    assert second["faces"][0]["label"] == "real"
+
+
+def test_decisions_are_changes_to_real_or_fake():
+    decided = []
+    labels = ["checking", "real", "real", "checking", "real", "fake", "fake", "real"]
+    act = Decisions(lambda view, face: decided.append((view.frame.index, face.label)))
+    run(frames(8), labels, [act])
+    assert decided == [(1, "real"), (5, "fake"), (7, "real")]
+
+
+def test_snapshot_holds_the_annotated_picture(tmp_path):
+    act = Decisions(lambda view, face: save_snapshot(tmp_path, view, face))
+    run(frames(3), ["checking", "fake"], [act])
+    (path,) = tmp_path.iterdir()
+    assert path.name.endswith("_face1_fake.jpg")
+    picture = cv2.imread(str(path)).astype(int)
+    red = (picture[:, :, 2] > 180) & (picture[:, :, 1] < 110)
+    assert picture.shape == (240, 320, 3) and red.sum() > 200
+
+
+def video_of(path):
+    capture = cv2.VideoCapture(str(path))
+    count = 0
+    while capture.grab():
+        count += 1
+    return capture.get(cv2.CAP_PROP_FPS), count
+
+
+def test_a_file_is_recorded_frame_for_frame(tmp_path):
+    recorder = VideoRecorder(tmp_path / "out.mp4", fps=10, is_live=False)
+    run(frames(12), ["real"], [recorder])
+    assert not (tmp_path / "out.mp4").exists()  # only the whole video has the name
+    recorder.close()
+    assert video_of(tmp_path / "out.mp4") == (10, 12)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_a_live_recording_keeps_the_time(tmp_path):
+    image = np.zeros((100, 100, 3), np.uint8)
+    times = [0.0, 0.04, 0.05, 0.06, 0.5, 2.0]
+    items = [Frame(image, n, 5 + time_s, 0.0) for n, time_s in enumerate(times)]
+    recorder = VideoRecorder(tmp_path / "out.mp4", fps=25, is_live=True)
+    run(items, ["real"], [recorder], is_live=True)
+    recorder.close()
+    assert video_of(tmp_path / "out.mp4") == (25, 51)
+
+
+def test_a_change_of_resolution_and_odd_sizes_are_recorded(tmp_path):
+    recorder = VideoRecorder(tmp_path / "out.mp4", fps=10, is_live=False)
+    items = frames(2, shape=(201, 301, 3)) + frames(2, shape=(300, 100, 3))
+    run(items, [None], [recorder])
+    recorder.close()
+    assert video_of(tmp_path / "out.mp4") == (10, 4)
+
+
+def test_no_frames_no_video_and_the_old_one_stays(tmp_path):
+    old = tmp_path / "out.mp4"
+    old.write_bytes(b"old")
+    VideoRecorder(old, fps=10, is_live=False).close()
+    assert old.read_bytes() == b"old" and list(tmp_path.iterdir()) == [old]
+
+
+def test_recording_into_a_missing_folder_fails_at_once(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        VideoRecorder(tmp_path / "missing" / "out.mp4", fps=10, is_live=False)
+
+
+def test_a_video_that_broke_off_is_an_error_and_the_old_one_stays(tmp_path):
+    old = tmp_path / "out.mp4"
+    old.write_bytes(b"old")
+    recorder = VideoRecorder(old, fps=10, is_live=False)
+    run(frames(3), ["real"], [recorder])
+    recorder._writer.release()
+    (part,) = tmp_path.glob(".*part.mp4")
+    part.write_bytes(part.read_bytes()[:100])
+    with pytest.raises(OutputError, match="disk full"):
+        recorder.close()
+    assert old.read_bytes() == b"old" and list(tmp_path.iterdir()) == [old]
+
+
+def fake_gui(keys=(), visible=1.0):
+    """OpenCV's window functions; keys come from a list, shapes go into ``shown``."""
+    keys, shown = list(keys), []
+    return types.SimpleNamespace(
+        shown=shown,
+        WND_PROP_VISIBLE=cv2.WND_PROP_VISIBLE,
+        imshow=lambda title, image: shown.append(image.shape),
+        waitKey=lambda wait_ms: keys.pop(0) if keys else -1,
+        getWindowProperty=lambda title, number: visible,
+        destroyAllWindows=lambda: None,
+    )
+
+
+@pytest.mark.parametrize("key", ["q", "Q", "\x1b"])
+def test_window_ends_on_its_keys(key):
+    window = Window("t", fake_gui([-1, ord("x"), ord(key)]), is_live=True)
+    assert run(frames(9), ["real"], [window], is_live=True).frames == 3
+
+
+def test_window_ends_when_it_is_closed():
+    window = Window("t", fake_gui(visible=0.0), is_live=True)
+    assert run(frames(9), ["real"], [window], is_live=True).frames == 1
+
+
+def test_only_what_is_shown_is_resized():
+    views, gui = [], fake_gui()
+    window = Window("t", gui, is_live=True)
+    run(frames(1), ["real"], [window, lambda view: views.append(view)], is_live=True)
+    assert gui.shown == [(720, 960, 3)] and views[0].annotated.shape == (240, 320, 3)
+
+
+def test_no_screen_is_one_clear_line(monkeypatch):
+    monkeypatch.setattr(window_module.sys, "platform", "linux")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    with pytest.raises(OutputError, match=r"DISPLAY.*--no-display"):
+        check_screen()
+
+
+def test_a_screen_that_is_not_there_is_one_clear_line(monkeypatch):
+    monkeypatch.setenv("DISPLAY", ":7654")
+    with pytest.raises(OutputError, match=r":7654.*--no-display"):
+        check_screen()
+
+
+def test_a_screen_that_never_answers_is_one_clear_line(monkeypatch):
+    monkeypatch.setattr(window_module, "SCREEN_ANSWERS_S", 1.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        number = server.getsockname()[1] - 6000
+        monkeypatch.setenv("DISPLAY", f"127.0.0.1:{number}")
+        with pytest.raises(OutputError, match=r"no answer for 1.5 s"):
+            check_screen()
