@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from liveness.dataset import Sample
+    from liveness.training import Pixels, TrainingOptions
 
 VALIDATION_SHARE = 0.15  # of the training sites; they choose epoch and threshold
 WIDE, TIGHT = "full frames", "crops"
@@ -96,7 +97,7 @@ def deal_sites(samples: "Sequence[Sample]", folds: int, seed: int) -> list[set[s
 
 
 def measure_fold(
-    samples: "Sequence[Sample]", held_out: set[str], arguments: argparse.Namespace
+    pixels: "Pixels", held_out: set[str], options: "TrainingOptions"
 ) -> "tuple[list[Sample], np.ndarray, float]":
     """Train without some sites and score them.
 
@@ -105,21 +106,21 @@ def measure_fold(
     """
     from liveness.dataset import split_samples
     from liveness.metrics import equal_error
-    from liveness.training import TrainingOptions, load_pixels, score, train
+    from liveness.training import SIMULATED, score, train
     from livenessnet import LivenessNet
 
-    rest = [s for s in samples if s.collection not in held_out]
-    training, validation, _ = split_samples(
-        rest, validation_share=VALIDATION_SHARE, seed=arguments.seed
+    filmed = pixels.only(lambda s: not s.attack.startswith(SIMULATED))
+    _, chosen, _ = split_samples(
+        [s for s in filmed.samples if s.collection not in held_out],
+        validation_share=VALIDATION_SHARE,
+        seed=options.seed,
     )
-    options = TrainingOptions(epochs=arguments.epochs, seed=arguments.seed)
-    simulate = arguments.simulate_attacks
-    train_pixels = load_pixels(training, options, simulate_attacks=simulate)
-    validation_pixels = load_pixels(validation, options)
-    model, _ = train(train_pixels, validation_pixels, LivenessNet.build, options)
-    scores = score(model, validation_pixels)
-    _, threshold = equal_error(scores, validation_pixels.attacks)
-    left_out = load_pixels([s for s in samples if s.collection in held_out], options)
+    choosing = {sample.collection for sample in chosen}
+    training = pixels.only(lambda s: s.collection not in held_out | choosing)
+    validation = filmed.only(lambda s: s.collection in choosing)
+    left_out = filmed.only(lambda s: s.collection in held_out)
+    model, _ = train(training, validation, LivenessNet.build, options)
+    _, threshold = equal_error(score(model, validation), validation.attacks)
     return left_out.samples, score(model, left_out), threshold
 
 
@@ -207,13 +208,21 @@ def main(argv: list[str] | None = None) -> int:
     from liveness.files import write_atomically
 
     samples = read_dataset(arguments.dataset)
+    folds = deal_sites(samples, arguments.folds, arguments.seed)
+    from liveness.training import TrainingOptions, load_pixels
+
+    options = TrainingOptions(epochs=arguments.epochs, seed=arguments.seed)
+    pixels = load_pixels(
+        samples,
+        options,
+        simulate_attacks=arguments.simulate_attacks,
+        progress="faces",
+    )
     results: list[SiteResult] = []
     scored: list[tuple[Sample, float]] = []
-    for number, held_out in enumerate(
-        deal_sites(samples, arguments.folds, arguments.seed), 1
-    ):
+    for number, held_out in enumerate(folds, 1):
         logger.info("fold %d leaves out %s", number, ", ".join(sorted(held_out)))
-        faces, scores, threshold = measure_fold(samples, held_out, arguments)
+        faces, scores, threshold = measure_fold(pixels, held_out, options)
         results += rates_by_site(faces, scores, threshold)
         scored += zip(faces, scores, strict=True)
         logger.info("%s", table(results))

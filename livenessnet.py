@@ -75,7 +75,7 @@ def _convolution(x, filters: int, *, strides: int = 1):
     from keras import layers
 
     x = layers.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False)(x)
-    x = layers.BatchNormalization(momentum=0.9)(x)
+    x = layers.BatchNormalization(momentum=0.95)(x)
     return layers.ReLU()(x)
 
 

@@ -33,6 +33,10 @@ EPOCH_SAMPLES = (640, 6400)  # least and most pictures drawn for one epoch
 SCORING_BATCH = 256
 LABEL_SMOOTHING = 0.05
 WEIGHT_DECAY = 1e-4
+AVERAGING_MOMENTUM = 0.98  # of the averaged weights: about the last 50 batches
+SIMULATED = "simulated "  # how the name of a simulated kind of attack starts
+MIN_ROOM_SCALE = 2.0  # of a crop that can be the background of an attack
+KIND_SHARES = (0.65, 0.35)  # of screens and prints among simulated attacks
 COMPOSED_SHARE = 0.6  # of simulated attacks that show a device or paper
 
 logger = logging.getLogger(__name__)
@@ -58,12 +62,14 @@ class Pixels:
 
     Attributes:
         samples: What each row shows; simulated attacks carry their kind.
-        views: (N, side, side, 3 * views) uint8, BGR in each view.
+        store: (M, side, side, 3 * views) uint8 on disk, BGR in each view.
+        places: (N,) where in the store each sample is.
         skipped: Pictures that could not be used, with the reason.
     """
 
     samples: list[Sample]
-    views: np.ndarray
+    store: np.ndarray
+    places: np.ndarray
     skipped: list[str]
 
     @property
@@ -75,6 +81,16 @@ class Pixels:
     def attacks(self) -> list[str]:
         """Kind of attack of each row, empty for bona fide."""
         return [sample.attack for sample in self.samples]
+
+    def read(self, rows: np.ndarray | slice) -> np.ndarray:
+        """(n, side, side, 3 * views) uint8 of these rows."""
+        return self.store[self.places[rows]]
+
+    def only(self, wanted: Callable[[Sample], bool]) -> "Pixels":
+        """The samples for which ``wanted`` holds; nothing is copied."""
+        rows = [row for row, sample in enumerate(self.samples) if wanted(sample)]
+        kept = [self.samples[row] for row in rows]
+        return replace(self, samples=kept, places=self.places[rows])
 
 
 def load_pixels(
@@ -103,7 +119,7 @@ def load_pixels(
     side, channels = options.input_size_px, 3 * len(options.view_scales)
     with tempfile.TemporaryFile(prefix="liveness-") as file:
         # The mapping keeps the nameless file alive, and it ends with the mapping.
-        views = np.memmap(file, np.uint8, "w+", shape=(len(jobs), side, side, channels))
+        store = np.memmap(file, np.uint8, "w+", shape=(len(jobs), side, side, channels))
 
     def fill(number: int) -> Sample | str:
         sample, background, kind = jobs[number]
@@ -112,12 +128,12 @@ def load_pixels(
             crop, scale = _crop_of(sample, background, kind, rng)
         except ImageError as error:
             return str(error)
-        views[number] = views_of_crop(
+        store[number] = views_of_crop(
             crop, crop_scale=scale, view_scales=options.view_scales, side_px=side
         )
         if kind is None:
             return sample
-        return replace(sample, label=LABELS[0], attack=f"simulated {kind}")
+        return replace(sample, label=LABELS[0], attack=SIMULATED + kind)
 
     with ThreadPoolExecutor() as pool:  # OpenCV works outside Python's lock
         results = list(
@@ -132,11 +148,7 @@ def load_pixels(
     skipped = sorted({one for one in results if isinstance(one, str)})
     if not kept:
         raise DatasetError(f"none of the pictures can be read: {skipped[0]}")
-    return Pixels(
-        [results[number] for number in kept],
-        views if len(kept) == len(jobs) else _packed(views, kept),
-        skipped,
-    )
+    return Pixels([results[number] for number in kept], store, np.array(kept), skipped)
 
 
 def train(
@@ -169,7 +181,13 @@ def train(
         alpha=0.01,
     )
     model.compile(
-        keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY),
+        keras.optimizers.AdamW(
+            schedule,
+            weight_decay=WEIGHT_DECAY,
+            use_ema=True,
+            ema_momentum=AVERAGING_MOMENTUM,
+            ema_overwrite_frequency=None,
+        ),
         keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING),
         weighted_metrics=["accuracy"],
     )
@@ -179,6 +197,8 @@ def train(
         steps_per_epoch=steps,
         validation_data=_validation_batches(validation),
         callbacks=[
+            # First: what follows it in an epoch sees the averaged weights.
+            keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
             keras.callbacks.EarlyStopping(
                 "val_loss", patience=options.patience, restore_best_weights=True
             ),
@@ -192,7 +212,7 @@ def train(
 def score(model: keras.Model, pixels: Pixels) -> np.ndarray:
     """(N,) float64 probability of bona fide for each row."""
     outputs = [
-        model(pixels.views[start : start + SCORING_BATCH].astype(np.float32) / 255)
+        model(pixels.read(slice(start, start + SCORING_BATCH)).astype(np.float32) / 255)
         for start in range(0, len(pixels.samples), SCORING_BATCH)
     ]
     return np.concatenate([np.asarray(one, np.float64)[:, 1] for one in outputs])
@@ -244,10 +264,10 @@ def _training_batches(pixels: Pixels, options: TrainingOptions) -> tf.data.Datas
         while True:
             rows = np.sort(rng.choice(len(weights), options.batch_size, p=weights))
             seed = rng.integers(0, 2**31 - 1, 2, dtype=np.int32)
-            yield pixels.views[rows], targets[rows], seed
+            yield pixels.read(rows), targets[rows], seed
 
     augment = RandomCamera(options.view_scales)
-    shape = (options.batch_size, *pixels.views.shape[1:])
+    shape = (options.batch_size, *pixels.store.shape[1:])
     signature = (
         tf.TensorSpec(shape, tf.uint8),
         tf.TensorSpec((options.batch_size, len(LABELS)), tf.float32),
@@ -274,11 +294,11 @@ def _validation_batches(pixels: Pixels) -> tf.data.Dataset:
     def read() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         for start in range(0, len(targets), SCORING_BATCH):
             part = slice(start, start + SCORING_BATCH)
-            views = pixels.views[part].astype(np.float32) / 255
+            views = pixels.read(part).astype(np.float32) / 255
             yield views, one_hot[part], weights[part]
 
     signature = (
-        tf.TensorSpec((None, *pixels.views.shape[1:]), tf.float32),
+        tf.TensorSpec((None, *pixels.store.shape[1:]), tf.float32),
         tf.TensorSpec((None, len(LABELS)), tf.float32),
         tf.TensorSpec((None,), tf.float32),
     )
@@ -290,13 +310,19 @@ def _planned_attacks(
 ) -> list[tuple[Sample, Sample | None, str]]:
     """A simulated attack for each bona fide sample: what, before what, how."""
     rng = np.random.default_rng(seed)
-    bona_fide = [sample for sample in samples if sample.is_bona_fide]
-    rooms = [s for s in bona_fide if s.crop_scale and s.crop_scale > 2]
+    rooms: dict[str, list[Sample]] = {}
+    for sample in samples:
+        if sample.is_bona_fide and (sample.crop_scale or 0) > MIN_ROOM_SCALE:
+            rooms.setdefault(sample.collection, []).append(sample)
     plan = []
-    for sample in bona_fide:
-        composed = rooms and sample in rooms and rng.random() < COMPOSED_SHARE
-        background = rooms[rng.integers(len(rooms))] if composed else None
-        plan.append((sample, background, str(rng.choice(KINDS, p=(0.65, 0.35)))))
+    for sample in samples:
+        if not sample.is_bona_fide:
+            continue
+        # Of the same collection: nothing of a site gets into another one.
+        near = rooms.get(sample.collection, []) if sample.crop_scale else []
+        composed = near and rng.random() < COMPOSED_SHARE
+        background = near[rng.integers(len(near))] if composed else None
+        plan.append((sample, background, str(rng.choice(KINDS, p=KIND_SHARES))))
     return plan
 
 
@@ -319,11 +345,3 @@ def _crop_of(
     room = read_crop(background)
     composed, box = compose_attack(crop, room, face, rng, kind=kind)
     return crop_face(composed, box), CROP_SCALE
-
-
-def _packed(views: np.ndarray, kept: list[int]) -> np.ndarray:
-    """The kept rows moved to the front, in place: the file is not copied."""
-    for target, source in enumerate(kept):
-        if target != source:
-            views[target] = views[source]
-    return views[: len(kept)]
