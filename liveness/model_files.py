@@ -21,7 +21,6 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -457,6 +456,8 @@ def check_model(model: "keras.Model", card: ModelCard, path: Path) -> None:
 
 def library_versions() -> dict[str, str]:
     """Versions of what trains and saves a model, by package name."""
+    from importlib import metadata  # takes as long as a face; apps do without
+
     versions = {"python": platform.python_version(), "opencv": cv2.__version__}
     for package in ("keras", "tensorflow", "tf2onnx", "numpy"):
         versions[package] = metadata.version(package)
