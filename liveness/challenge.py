@@ -25,8 +25,8 @@ OPEN_RATIO = 0.85  # and open again above this one
 BASELINE_SAMPLES = 5  # open eyes seen before a blink can be told
 BASELINE_LENGTH = 30  # latest samples that make up the person's open eyes
 LONGEST_BLINK_S = 1.0  # longer is closed eyes or a lowered head, no blink
-FRONTAL_DEG = 10.0  # head yaw that counts as looking ahead
-TURNED_DEG = 22.0  # head yaw that counts as turned
+FRONTAL_DEG = 15.0  # head yaw that counts as looking ahead
+TURNED_DEG = 25.0  # head yaw that counts as turned
 # Depth of the nose's tip before the outer corners of the eyes over their distance;
 # 135 / 450 in the generic head of S. Mallick, "Head Pose Estimation using OpenCV
 # and Dlib", learnopencv.com, 2016.
@@ -128,8 +128,11 @@ class Challenge:
 
     def _watch(self, landmarks: np.ndarray, time_s: float) -> ChallengeState | None:
         """Compare a frame with what is asked for; the end, if it brings one."""
-        turned = self._turn(head_yaw_deg(landmarks))
-        blinked = turned is None and self._blink(eye_aspect_ratio(landmarks), time_s)
+        yaw_deg = head_yaw_deg(landmarks)
+        turned = self._turn(yaw_deg)
+        blinked = False
+        if abs(yaw_deg) <= FRONTAL_DEG:  # the far eye of a turned head looks narrow
+            blinked = self._blink(eye_aspect_ratio(landmarks), time_s)
         step = self._steps[self._at]
         if turned is not None and turned != step:
             return ChallengeState("that was another movement", failed=True)
@@ -151,8 +154,6 @@ class Challenge:
 
     def _blink(self, ratio: float, time_s: float) -> bool:
         """Whether this frame ends a blink: open, closed for a moment, open."""
-        if not self._was_frontal:  # the far eye of a turned head looks narrow
-            return False
         if len(self._open_ratios) < BASELINE_SAMPLES:
             self._open_ratios.append(ratio)
             return False

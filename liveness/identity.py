@@ -6,6 +6,7 @@ delete the file, or take a person out of it, to forget them.
 """
 
 import io
+import itertools
 import unicodedata
 import zipfile
 from collections.abc import Iterable
@@ -234,17 +235,13 @@ def find_lookalikes(
     known: KnownFaces, tolerance: float
 ) -> list[tuple[str, str, float]]:
     """Pairs of people with pictures closer than the tolerance, the closest first."""
-    pairs = []
     names = np.array(known.names, dtype=np.str_)
-    for number, name in enumerate(known.people):
-        for other in known.people[number + 1 :]:
-            mine, theirs = (
-                known.encodings[names == name],
-                known.encodings[names == other],
-            )
-            between = np.linalg.norm(mine[:, np.newaxis] - theirs, axis=2)
-            if between.min() <= tolerance:
-                pairs.append((name, other, float(between.min())))
+    pairs = []
+    for one, other in itertools.combinations(known.people, 2):
+        mine, theirs = known.encodings[names == one], known.encodings[names == other]
+        nearest = np.linalg.norm(mine[:, np.newaxis] - theirs, axis=2).min()
+        if nearest <= tolerance:
+            pairs.append((one, other, float(nearest)))
     return sorted(pairs, key=lambda pair: pair[2])
 
 

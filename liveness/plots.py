@@ -106,6 +106,36 @@ def save_evaluation(
     _save(figure, path)
 
 
+def save_match_rates(path: Path, same: np.ndarray, different: np.ndarray) -> None:
+    """False match and false non-match rate of face encodings against the tolerance.
+
+    Args:
+        path: PNG file to write.
+        same: (N,) distances of pictures of one person, at least one.
+        different: (M,) distances of pictures of two people, at least one.
+    """
+    figure = _figure(7, 4.4)
+    axes = figure.subplots()
+    tolerances = np.linspace(0, 1, 501)[:, np.newaxis]
+    rates = {
+        f"FMR: others accepted ({different.size} pairs)": different <= tolerances,
+        f"FNMR: owner rejected ({same.size} pairs)": same > tolerances,
+    }
+    for (label, wrong), colour in zip(
+        rates.items(), ("tab:red", "tab:blue"), strict=True
+    ):
+        axes.plot(tolerances[:, 0], 100 * wrong.mean(axis=1), label=label, color=colour)
+    axes.axvline(0.6, color="black", linestyle=":", label="dlib's tolerance 0.6")
+    axes.set(
+        xlabel="tolerance (largest distance of a match)",
+        ylabel="% of pairs",
+        title="Face verification errors of the enrolled pictures",
+    )
+    axes.grid(alpha=0.3)
+    axes.legend()
+    _save(figure, path)
+
+
 def _figure(width_in: float, height_in: float) -> "Figure":
     """An empty figure that needs no screen."""
     from matplotlib.figure import Figure
