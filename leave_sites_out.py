@@ -206,9 +206,11 @@ def main(argv: list[str] | None = None) -> int:
     from liveness.dataset import read_dataset
     from liveness.evaluation import ScoredFaces, write_scores
     from liveness.files import write_atomically
+    from liveness.model_files import import_keras
 
     samples = read_dataset(arguments.dataset)
     folds = deal_sites(samples, arguments.folds, arguments.seed)
+    import_keras()  # first, and without TensorFlow's start-up notes
     from liveness.training import TrainingOptions, load_pixels
 
     options = TrainingOptions(epochs=arguments.epochs, seed=arguments.seed)

@@ -148,8 +148,10 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
         logger.warning("warning: %s", warning)
 
     from liveness.metrics import equal_error, error_rates
-    from liveness.model_files import save_trained_model
+    from liveness.model_files import import_keras, save_trained_model
     from liveness.plots import save_confusion_matrix, save_history
+
+    import_keras()  # first, and without TensorFlow's start-up notes
     from liveness.training import TrainingOptions, load_pixels, score, train
     from livenessnet import LivenessNet
 

@@ -5,14 +5,12 @@ every epoch reads from; memory does not grow with the data set.
 """
 
 import logging
-import os
 import tempfile
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # keep its start-up notes off
 
 import keras
 import numpy as np
@@ -56,19 +54,50 @@ class TrainingOptions:
     seed: int = 42
 
 
+class PixelFile:
+    """Pictures of one size in a nameless file that ends with this object.
+
+    Read and written piece by piece: a mapping of the file would count as memory.
+
+    Args:
+        shape: Of one picture, uint8.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        self._bytes = int(np.prod(shape))
+        self._file = tempfile.TemporaryFile(prefix="liveness-")
+        self._lock = threading.Lock()
+
+    def write(self, place: int, picture: np.ndarray) -> None:
+        """Put a picture at a place, 0 or more."""
+        with self._lock:
+            self._file.seek(place * self._bytes)
+            self._file.write(picture.tobytes())
+
+    def read(self, places: Iterable[int]) -> np.ndarray:
+        """(n, *shape) uint8, the pictures at these places."""
+        pictures = np.empty((len(places), *self.shape), np.uint8)
+        with self._lock:
+            for picture, place in zip(pictures, places, strict=True):
+                self._file.seek(int(place) * self._bytes)
+                self._file.readinto(memoryview(picture).cast("B"))
+        return pictures
+
+
 @dataclass(frozen=True)
 class Pixels:
     """Samples and their views, read from disk as they are needed.
 
     Attributes:
         samples: What each row shows; simulated attacks carry their kind.
-        store: (M, side, side, 3 * views) uint8 on disk, BGR in each view.
+        store: (side, side, 3 * views) uint8 on disk, BGR in each view.
         places: (N,) where in the store each sample is.
         skipped: Pictures that could not be used, with the reason.
     """
 
     samples: list[Sample]
-    store: np.ndarray
+    store: PixelFile
     places: np.ndarray
     skipped: list[str]
 
@@ -84,7 +113,7 @@ class Pixels:
 
     def read(self, rows: np.ndarray | slice) -> np.ndarray:
         """(n, side, side, 3 * views) uint8 of these rows."""
-        return self.store[self.places[rows]]
+        return self.store.read(self.places[rows])
 
     def only(self, wanted: Callable[[Sample], bool]) -> "Pixels":
         """The samples for which ``wanted`` holds; nothing is copied."""
@@ -117,9 +146,7 @@ def load_pixels(
     if simulate_attacks:
         jobs += _planned_attacks(samples, options.seed)
     side, channels = options.input_size_px, 3 * len(options.view_scales)
-    with tempfile.TemporaryFile(prefix="liveness-") as file:
-        # The mapping keeps the nameless file alive, and it ends with the mapping.
-        store = np.memmap(file, np.uint8, "w+", shape=(len(jobs), side, side, channels))
+    store = PixelFile((side, side, channels))
 
     def fill(number: int) -> Sample | str:
         sample, background, kind = jobs[number]
@@ -128,9 +155,10 @@ def load_pixels(
             crop, scale = _crop_of(sample, background, kind, rng)
         except ImageError as error:
             return str(error)
-        store[number] = views_of_crop(
+        views = views_of_crop(
             crop, crop_scale=scale, view_scales=options.view_scales, side_px=side
         )
+        store.write(number, views)
         if kind is None:
             return sample
         return replace(sample, label=LABELS[0], attack=SIMULATED + kind)
@@ -267,7 +295,7 @@ def _training_batches(pixels: Pixels, options: TrainingOptions) -> tf.data.Datas
             yield pixels.read(rows), targets[rows], seed
 
     augment = RandomCamera(options.view_scales)
-    shape = (options.batch_size, *pixels.store.shape[1:])
+    shape = (options.batch_size, *pixels.store.shape)
     signature = (
         tf.TensorSpec(shape, tf.uint8),
         tf.TensorSpec((options.batch_size, len(LABELS)), tf.float32),
@@ -298,7 +326,7 @@ def _validation_batches(pixels: Pixels) -> tf.data.Dataset:
             yield views, one_hot[part], weights[part]
 
     signature = (
-        tf.TensorSpec((None, *pixels.store.shape[1:]), tf.float32),
+        tf.TensorSpec((None, *pixels.store.shape), tf.float32),
         tf.TensorSpec((None, len(LABELS)), tf.float32),
         tf.TensorSpec((None,), tf.float32),
     )
