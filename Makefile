@@ -1,0 +1,72 @@
+# make demo    set up, then verdicts on the example pictures and videos
+# make test    set up, then the tests
+# make lint    set up, then ruff
+# make clean   remove the environment
+#
+# Needs python3 (3.11 to 3.13) with venv, and a package index that pip can reach.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+# Stamps: what is installed already is not installed again.
+INSTALLED := $(VENV)/.installed
+DEV_INSTALLED := $(VENV)/.dev-installed
+
+.DELETE_ON_ERROR:
+.PHONY: demo test lint system-libraries test-screen clean
+
+demo: $(INSTALLED) system-libraries
+	@echo "== pictures: two portraits as they are, and shown on a phone and a print"
+	$(BIN)/python liveness_app_from_picture.py -i images/reals images/fakes
+	@echo "== video: a portrait before a moving camera"
+	$(BIN)/python liveness_app.py --source videos/real_1.mp4 --no-display
+	@echo "== video: the same on a simulated phone"
+	$(BIN)/python liveness_app.py --source videos/fake_1.mp4 --no-display
+
+test: $(DEV_INSTALLED) system-libraries test-screen
+	$(BIN)/python -m pytest -q -ra
+
+lint: $(DEV_INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "$(PYTHON) is not Python 3.11 to 3.13: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): requirements.txt requirements-no-deps.txt | $(BIN)/python
+	$(BIN)/python -m pip install -q -r requirements.txt
+	$(BIN)/python -m pip install -q --no-deps -r requirements-no-deps.txt
+	@touch $@
+
+$(DEV_INSTALLED): requirements-dev.txt $(INSTALLED)
+	$(BIN)/python -m pip install -q -r requirements-dev.txt
+	@touch $@
+
+# OpenCV needs two libraries that a slim Linux image lacks. Root gets them here,
+# anybody else is told.
+system-libraries: $(INSTALLED)
+	@$(BIN)/python -c 'import cv2' 2>/dev/null || { \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    echo "installing libgl1 and libglib2.0-0 for OpenCV"; \
+	    apt-get update -qq && \
+	    apt-get install -y -qq --no-install-recommends libgl1 libglib2.0-0; \
+	  fi; \
+	  $(BIN)/python -c 'import cv2'; }
+
+# The tests of the window need a virtual screen; without one they are skipped.
+test-screen:
+	@{ command -v Xvfb && command -v xdotool; } >/dev/null || { \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    echo "installing xvfb and xdotool for the tests of the window"; \
+	    { apt-get update -qq && \
+	      apt-get install -y -qq --no-install-recommends xvfb xdotool; } || \
+	    echo "that failed: the tests of the window will be skipped"; \
+	  else \
+	    echo "no Xvfb or xdotool: the tests of the window will be skipped"; \
+	  fi; }
