@@ -308,6 +308,7 @@ def _training_batches(pixels: Pixels, options: TrainingOptions) -> tf.data.Datas
             num_parallel_calls=2,
             deterministic=True,
         )
+        .apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
         .prefetch(4)
     )
 
@@ -330,7 +331,9 @@ def _validation_batches(pixels: Pixels) -> tf.data.Dataset:
         tf.TensorSpec((None, len(LABELS)), tf.float32),
         tf.TensorSpec((None,), tf.float32),
     )
-    return tf.data.Dataset.from_generator(read, output_signature=signature).prefetch(1)
+    batches = tf.data.Dataset.from_generator(read, output_signature=signature)
+    count = -(-len(targets) // SCORING_BATCH)
+    return batches.apply(tf.data.experimental.assert_cardinality(count)).prefetch(1)
 
 
 def _planned_attacks(
