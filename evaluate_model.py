@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from liveness.classifier import LivenessClassifier
     from liveness.evaluation import Evaluation, ScoredFaces
+    from liveness.faces import Detection, FaceDetector
 
 CLIP_EVERY_N_FRAMES = 5  # of a clip for --real or --fake
 CLIP_ATTACK = "own clip"
@@ -227,25 +228,32 @@ def _clip_crops(
     clips += [(CLIP_ATTACK, clip) for clip in arguments.fake]
     detector = FaceDetector(arguments.detector) if clips else None
     for attack, clip in clips:
-        for image in _images_of(clip):
-            for face in detector.detect(image)[:1]:
+        found = 0
+        for image, faces in _detections(clip, detector):
+            for face in faces[:1]:
                 crop = crop_face(image, face.box, scale=scale)
+                found += 1
                 yield str(clip), attack, str(clip), crop
+        if not found:
+            logger.warning("warning: %s: no face found", clip)
 
 
-def _images_of(clip: Path) -> "Iterator[np.ndarray]":
-    """The picture, or every n-th frame of the video."""
+def _detections(
+    clip: Path, detector: "FaceDetector"
+) -> "Iterator[tuple[np.ndarray, list[Detection]]]":
+    """The picture, or every n-th frame of the video, and the faces in it."""
     from liveness.files import VIDEO_SUFFIXES
     from liveness.frames import VideoFile
     from liveness.images import read_image
 
     if clip.suffix.lower() not in VIDEO_SUFFIXES:
-        yield read_image(clip)
+        image = read_image(clip)
+        yield image, detector.detect_still(image)
         return
     with VideoFile(clip) as video:
         for frame in iter(video.read, None):
             if frame.index % CLIP_EVERY_N_FRAMES == 0:
-                yield frame.image
+                yield frame.image, detector.detect(frame.image)
 
 
 if __name__ == "__main__":

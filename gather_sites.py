@@ -112,6 +112,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _pictures(data: Path) -> Iterator[tuple[Path, Path, bool]]:
     """Pictures of frames.csv and the folder for the crops of each."""
+    from liveness.labels import LABELS
+
     table = data / "frames.csv"
     if not table.is_file():
         return
@@ -119,9 +121,16 @@ def _pictures(data: Path) -> Iterator[tuple[Path, Path, bool]]:
         for row in csv.DictReader(file):
             try:
                 where = Path(row["site"], row["group"], row["label"], row["attack"])
-                yield data / row["path"], where, False
+                picture = data / row["path"]
             except KeyError as error:
                 raise DatasetError(f"'{table}' lacks the column {error}") from error
+            except TypeError as error:  # None for a field that is not there
+                raise DatasetError(f"'{table}' has a short row: {row}") from error
+            if row["label"] not in LABELS:
+                raise DatasetError(
+                    f"'{table}' has the label {row['label']!r}, expected {LABELS}"
+                )
+            yield picture, where, False
 
 
 def _videos(data: Path) -> Iterator[tuple[Path, Path, bool]]:

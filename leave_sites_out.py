@@ -21,6 +21,7 @@ from liveness.cli import (
     make_parser,
     positive_int,
     run,
+    seed_number,
     set_up_logging,
 )
 from liveness.errors import DatasetError
@@ -67,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--folds", type=positive_int, default=5, metavar="N")
     parser.add_argument("--epochs", type=positive_int, default=12, metavar="N")
-    parser.add_argument("--seed", type=int, default=7, metavar="N")
+    parser.add_argument("--seed", type=seed_number, default=7, metavar="N")
     parser.add_argument(
         "--simulate-attacks", action="store_true", help="as in train_model.py"
     )
@@ -104,20 +105,21 @@ def measure_fold(
     Returns:
         The samples of the sites, (N,) scores, and the fold's threshold.
     """
-    from liveness.dataset import split_samples
+    from liveness.dataset import require_both_labels, split_samples
     from liveness.metrics import equal_error
     from liveness.training import SIMULATED, score, train
     from livenessnet import LivenessNet
 
     filmed = pixels.only(lambda s: not s.attack.startswith(SIMULATED))
-    _, chosen, _ = split_samples(
-        [s for s in filmed.samples if s.collection not in held_out],
-        validation_share=VALIDATION_SHARE,
-        seed=options.seed,
+    others = [s for s in filmed.samples if s.collection not in held_out]
+    require_both_labels(others, f"what is left without {', '.join(sorted(held_out))}")
+    kept, chosen, _ = split_samples(
+        others, validation_share=VALIDATION_SHARE, seed=options.seed
     )
-    choosing = {sample.collection for sample in chosen}
-    training = pixels.only(lambda s: s.collection not in held_out | choosing)
-    validation = filmed.only(lambda s: s.collection in choosing)
+    # By path: a simulated attack goes where the face that it shows goes.
+    kept_paths, chosen_paths = {s.path for s in kept}, {s.path for s in chosen}
+    training = pixels.only(lambda s: s.path in kept_paths)
+    validation = filmed.only(lambda s: s.path in chosen_paths)
     left_out = filmed.only(lambda s: s.collection in held_out)
     model, _ = train(training, validation, LivenessNet.build, options)
     _, threshold = equal_error(score(model, validation), validation.attacks)

@@ -18,8 +18,10 @@ from liveness.cli import (
     positive_int,
     probability,
     run,
+    seed_number,
     set_up_logging,
 )
+from liveness.errors import OutputError
 
 if TYPE_CHECKING:
     from liveness.metrics import ErrorRates
@@ -106,7 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     training.add_argument(
         "--seed",
-        type=int,
+        type=seed_number,
         default=42,
         metavar="N",
         help="the same seed gives the same model on the same machine",
@@ -138,6 +140,7 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
     from liveness.model_files import ModelCard, ModelPaths, check_output_paths
 
     check_output_paths(ModelPaths(arguments.model, arguments.le))
+    _check_figure_paths([arguments.plot, arguments.cm])
     samples = read_dataset(arguments.dataset)
     if not arguments.simulate_attacks:
         require_both_labels(samples, f"the dataset {_names(arguments.dataset)}")
@@ -179,7 +182,7 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
     trained_on = describe(train_pixels.samples)
     logger.info("training on %s", trained_on)
     logger.info("validating on %s", describe(validation_pixels.samples))
-    _warn_of_imbalance(samples)
+    _warn_of_imbalance([*train_pixels.samples, *validation_pixels.samples])
     model, history = train(train_pixels, validation_pixels, LivenessNet.build, options)
     scores = score(model, validation_pixels)
     attacks = validation_pixels.attacks
@@ -239,6 +242,17 @@ def _report(is_bona_fide, scores, rates: "ErrorRates") -> str:
         f"ACER {rates.acer:.1%}  EER {rates.eer:.1%}\n"
         f"threshold: {rates.threshold:.3f} (equal error on the validation faces)"
     )
+
+
+def _check_figure_paths(paths: list[Path]) -> None:
+    """Refuse, before a long training, figures that could not be written after it."""
+    for path in paths:
+        if not path.absolute().parent.is_dir():
+            raise OutputError(f"no folder for '{path}': create '{path.parent}' first")
+        if path.is_dir():
+            raise OutputError(f"'{path}' is a folder: expected the name of a PNG file")
+    if len({path.absolute() for path in paths}) < len(paths):
+        raise OutputError(f"'{paths[0]}' is named for both figures: choose two names")
 
 
 def _warn_of_imbalance(samples) -> None:

@@ -96,6 +96,14 @@ def positive_float(text: str) -> float:
     return value
 
 
+def seed_number(text: str) -> int:
+    """argparse type: a seed that every library takes, 32 bits without sign."""
+    value = _number(int, text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"expected 0 to 2^32 - 1, received {text!r}")
+    return value
+
+
 def set_up_logging(*, verbose: bool = False) -> None:
     """Send the project's log to stderr: plain INFO, or DEBUG with module names."""
     logging.basicConfig(

@@ -8,6 +8,7 @@ And one with a single list: ``crops.csv`` in the dataset folder with the columns
 
 import csv
 import logging
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -145,12 +146,15 @@ def split_samples(
     time: its last part validates, with a gap before it.
 
     Args:
-        samples: With both labels.
+        samples: At least one; of one label only where attacks get simulated.
         validation_share: Wished share of the samples, between 0 and 1.
         seed: Of the choice of sites or sources.
 
     Returns:
         Training samples, validation samples, and warnings for the user.
+
+    Raises:
+        DatasetError: If a label has a single picture.
     """
     rng = np.random.default_rng(seed)
     sites = {sample.collection for sample in samples}
@@ -168,8 +172,13 @@ def split_samples(
     training: list[Sample] = []
     validation: list[Sample] = []
     warnings: list[str] = []
-    for label in LABELS:
+    for label in sorted({sample.label for sample in samples}):
         of_label = [sample for sample in samples if sample.label == label]
+        if len(of_label) < 2:
+            raise DatasetError(
+                f"only one {label} picture, '{of_label[0].path}': expected at least "
+                "one to train on and one to validate on; collect more"
+            )
         sources = sorted({sample.source for sample in of_label})
         if len(sources) == 1:
             first, last = _split_by_time(of_label, validation_share)
@@ -206,14 +215,17 @@ def _split_by_time(samples: list[Sample], share: float) -> tuple[list, list]:
 
 def _read_tree(folder: Path) -> list[Sample]:
     """Samples of label folders, with what crops.csv beside the pictures says."""
-    paths = list_images([folder])
+    try:
+        paths = list_images([folder])
+    except ImageError as error:
+        raise DatasetError(f"{error}; collect_dataset.py makes some") from error
     rows: dict[Path, dict[str, dict[str, str]]] = {}
     samples = []
+    unlisted = []
     for path in paths:
         parts = path.relative_to(folder).parts[:-1]
         depth = max((i for i, part in enumerate(parts) if part in LABELS), default=None)
         if depth is None:
-            # -d dataset/real: the label may be the folder itself.
             raise DatasetError(
                 f"'{path}' is in no folder named {' or '.join(LABELS)}: expected "
                 f"'{folder}/.../{REAL}/' and '{folder}/.../{FAKE}/[attack]/'"
@@ -230,7 +242,17 @@ def _read_tree(folder: Path) -> list[Sample]:
             source=str(path.parent.relative_to(folder)),
         )
         row = rows[path.parent].get(path.name)
+        if row is None and rows[path.parent]:
+            unlisted.append(path)
         samples.append(_with_row(sample, row) if row else sample)
+    if unlisted:
+        logger.warning(
+            "warning: %d pictures, such as '%s', have no row in the %s beside them: "
+            "taken as faces without surroundings",
+            len(unlisted),
+            unlisted[0],
+            CSV_NAME,
+        )
     return samples
 
 
@@ -239,7 +261,7 @@ def _with_row(sample: Sample, row: dict[str, str]) -> Sample:
     try:
         box = tuple(int(row[name]) for name in ("x_min", "y_min", "x_max", "y_max"))
         scale = float(row["scale"])
-        if not (scale > 0 and box_area(box)):
+        if not (0 < scale < math.inf and box_area(box)):
             raise ValueError(f"scale {scale}, box {box}")
         return replace(
             sample, source=row["source"], frame=int(row["frame"]), crop_scale=scale
@@ -254,16 +276,15 @@ def _with_row(sample: Sample, row: dict[str, str]) -> Sample:
 def _read_list(folder: Path) -> list[Sample] | None:
     """Samples of a crops.csv with a column of paths; None where there is none."""
     table = folder / CSV_NAME
-    if not table.is_file():
+    columns, rows = _read_table(table)
+    if "path" not in columns:
         return None
-    with table.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if "path" not in (reader.fieldnames or ()):
-            return None
-        missing = {"site", "label", "attack", "group"} - set(reader.fieldnames)
-        if missing:
-            raise DatasetError(f"'{table}' lacks the columns {sorted(missing)}")
-        rows = list(reader)
+    missing = {"site", "label", "attack", "group"} - set(columns)
+    if missing:
+        raise DatasetError(f"'{table}' lacks the columns {sorted(missing)}")
+    for number, row in enumerate(rows, 2):  # the header is line 1
+        if None in row.values():
+            raise DatasetError(f"'{table}' has too few fields in row {number}")
     wrong = [row["label"] for row in rows if row["label"] not in LABELS]
     if wrong:
         raise DatasetError(f"'{table}' has the label {wrong[0]!r}, expected {LABELS}")
@@ -282,7 +303,23 @@ def _read_list(folder: Path) -> list[Sample] | None:
 
 def _read_rows(table: Path) -> dict[str, dict[str, str]]:
     """Rows of a crops.csv by file name, none where there is no such table."""
+    columns, rows = _read_table(table)
+    if rows and "file" not in columns:
+        raise DatasetError(
+            f"'{table}' lacks the column 'file': it is not a list of the crops beside "
+            "it; move it away"
+        )
+    return {row["file"]: row for row in rows}
+
+
+def _read_table(table: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
+    """Columns and rows of a CSV file; none where there is no such file."""
     if not table.is_file():
-        return {}
-    with table.open(newline="", encoding="utf-8") as file:
-        return {row.get("file", ""): row for row in csv.DictReader(file)}
+        return (), []
+    try:
+        # utf-8-sig: spreadsheet programs put a mark before the first column.
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            return reader.fieldnames or (), list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"'{table}' is not a CSV file: {error}") from error

@@ -76,17 +76,19 @@ def evaluate(faces: ScoredFaces, *, threshold: float) -> Evaluation:
     """
     attacks = np.asarray(faces.attacks, str)
     rates = error_rates(faces.scores, attacks, threshold=threshold)
-    names = list(_figures(rates))
-    draws: list[dict[str, float]] = []
-
+    drawn: dict[str, list[float]] = {name: [] for name in _figures(rates)}
     for rows in draws_of_sources(faces.sources):
         kinds = attacks[rows]
         if (kinds == "").any() and (kinds != "").any():
             found = error_rates(faces.scores[rows], kinds, threshold=threshold)
-            draws.append(_figures(found))
+            for name, value in _figures(found).items():
+                drawn[name].append(value)
+    for name in drawn:
+        if _on_one_source(name, attacks, faces.sources):
+            drawn[name] = []  # draws of one source are alike and would look exact
     return Evaluation(
         rates,
-        {name: interval([one[name] for one in draws if name in one]) for name in names},
+        {name: interval(values) for name, values in drawn.items()},
         bona_fide=int((attacks == "").sum()),
         attacks=int((attacks != "").sum()),
         sources=len(set(faces.sources)),
@@ -104,6 +106,14 @@ def write_scores(path: Path, faces: ScoredFaces) -> None:
         label = "fake" if attack else "real"
         writer.writerow((where, label, attack, source, f"{score:.6f}"))
     write_atomically(path, text.getvalue().encode())
+
+
+def _on_one_source(name: str, attacks: np.ndarray, sources: Sequence[str]) -> bool:
+    """Whether a figure rests on a single source of a class or of its attack."""
+    owners = np.asarray(sources, str)
+    this = np.char.add("APCER ", attacks) == name
+    groups = [attacks == "", attacks != "", this]
+    return any(len(set(owners[group])) == 1 for group in groups)
 
 
 def _figures(rates: ErrorRates) -> dict[str, float]:

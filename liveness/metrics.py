@@ -64,9 +64,10 @@ def error_rates(
         ValueError: If there is no attack, no bona fide face, or a score that is
             no probability.
     """
-    from sklearn.metrics import roc_auc_score
+    from sklearn.metrics import auc
 
     scores, kinds = _checked(scores, attacks)
+    _, apcer, bpcer = curves = rate_curves(scores, attacks)
     bona_fide = kinds == ""
     accepted = scores >= threshold
     by_attack = {
@@ -77,11 +78,10 @@ def error_rates(
         threshold=float(threshold),
         apcer_by_attack=by_attack,
         bpcer=float((~accepted[bona_fide]).mean()),
-        eer=equal_error(scores, attacks)[0],
-        auc=float(roc_auc_score(bona_fide, scores)),
+        eer=_equal_error(scores, *curves)[0],
+        auc=float(auc(apcer, 1 - bpcer)),
         bpcer_at_apcer={
-            f"{limit:.0%}": bpcer_at_apcer(scores, attacks, limit=limit)
-            for limit in APCER_POINTS
+            f"{limit:.0%}": float(bpcer[apcer <= limit].min()) for limit in APCER_POINTS
         },
     )
 
@@ -93,12 +93,7 @@ def equal_error(scores: np.ndarray, attacks: Sequence[str]) -> tuple[float, floa
     the threshold where they are closest; the threshold is the middle between the
     scores around it.
     """
-    thresholds, apcer, bpcer = rate_curves(scores, attacks)
-    best = int(np.argmin(np.abs(apcer - bpcer)))
-    below = np.asarray(scores)[np.asarray(scores) < thresholds[best]]
-    low = below.max() if below.size else 0.0
-    high = min(float(thresholds[best]), 1.0)
-    return float((apcer[best] + bpcer[best]) / 2), float((low + high) / 2)
+    return _equal_error(np.asarray(scores), *rate_curves(scores, attacks))
 
 
 def threshold_for_bpcer(
@@ -107,15 +102,8 @@ def threshold_for_bpcer(
     """The highest threshold that refuses at most this share of bona fide faces."""
     scores, kinds = _checked(scores, attacks)
     ordered = np.sort(scores[kinds == ""])
-    return float(ordered[min(int(bpcer * len(ordered)), len(ordered) - 1)])
-
-
-def bpcer_at_apcer(
-    scores: np.ndarray, attacks: Sequence[str], *, limit: float
-) -> float:
-    """Least BPCER of all thresholds whose APCER is at most the limit."""
-    _, apcer, bpcer = rate_curves(scores, attacks)
-    return float(bpcer[apcer <= limit].min())
+    refused = int(bpcer * len(ordered) + 1e-9)  # 0.29 * 100 is 28.999999999999996
+    return float(ordered[min(refused, len(ordered) - 1)])
 
 
 def rate_curves(
@@ -166,6 +154,17 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def _equal_error(
+    scores: np.ndarray, thresholds: np.ndarray, apcer: np.ndarray, bpcer: np.ndarray
+) -> tuple[float, float]:
+    """``equal_error`` from the curves of these scores."""
+    best = int(np.argmin(np.abs(apcer - bpcer)))
+    below = scores[scores < thresholds[best]]
+    low = below.max() if below.size else 0.0
+    high = min(float(thresholds[best]), 1.0)
+    return float((apcer[best] + bpcer[best]) / 2), float((low + high) / 2)
 
 
 def _checked(
