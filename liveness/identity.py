@@ -7,8 +7,10 @@ delete the file, or take a person out of it, to forget them.
 
 import io
 import itertools
+import struct
 import unicodedata
 import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,18 @@ FORMAT = "face-liveness encodings"
 VERSION = 1  # raise it when the file's content changes
 MAX_NAME_LENGTH = 100  # characters
 MAX_CONTENT_BYTES = 256 * 2**20  # of the unpacked file; 170 000 pictures fit
+
+_DAMAGE = (  # what zipfile and numpy raise, depending on which bytes are wrong
+    ValueError,
+    KeyError,
+    OSError,
+    EOFError,
+    MemoryError,
+    RuntimeError,  # "encrypted"; also NotImplementedError, "zip file version 21"
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -261,7 +275,7 @@ def _unpack(data: bytes, name: str) -> dict[str, np.ndarray]:
             raise _damaged(name, f"{unpacked} bytes when unpacked")
         with np.load(io.BytesIO(data), allow_pickle=False) as content:
             return {key: np.asarray(content[key]) for key in content.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
+    except _DAMAGE as error:
         raise _damaged(name, error) from error
 
 

@@ -132,7 +132,7 @@ def save_match_rates(path: Path, same: np.ndarray, different: np.ndarray) -> Non
         title="Face verification errors of the enrolled pictures",
     )
     axes.grid(alpha=0.3)
-    axes.legend()
+    figure.legend(loc="outside lower center", ncols=3, fontsize="small")
     _save(figure, path)
 
 
