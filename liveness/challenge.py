@@ -18,6 +18,7 @@ BLINK = "blink"
 TURN_LEFT = "turn your head to your left"
 TURN_RIGHT = "turn your head to your right"
 
+TURNS = 3  # with two of fixed sides, replays of people who turn passed 14 of 24 times
 STEP_LIMIT_S = 6.0  # seconds for each movement; a slow reader needs about two
 LOST_AFTER_S = 1.0  # seconds without landmarks after which nobody is there
 CLOSED_RATIO = 0.65  # eyes are closed below this share of the person's open eyes
@@ -52,9 +53,9 @@ class Challenge:
     """A row of movements that one person has to make; one instance per track.
 
     ``blink`` asks for two blinks, as one comes by itself every few seconds;
-    ``turn`` for both sides in random order; ``random`` for a blink and both sides
-    in random order. A turn that was not asked for fails, so that waiting with a
-    replay of every movement does not help.
+    ``turn`` for three turns, each to a random side; ``random`` for such turns with a
+    blink somewhere among them. A turn that was not asked for fails, so a replay of
+    somebody who turns has to guess the sides: 1 in 8 right.
 
     Args:
         kind: One of CHALLENGES.
@@ -75,11 +76,11 @@ class Challenge:
             )
         # What an attacker could foresee is no challenge, so not a seeded default.
         chance = random.SystemRandom() if seed is None else random.Random(seed)
-        turns = chance.sample((TURN_LEFT, TURN_RIGHT), 2)
+        turns = chance.choices((TURN_LEFT, TURN_RIGHT), k=TURNS)
         steps = {
             "blink": [BLINK, BLINK],
             "turn": turns,
-            "random": chance.sample((BLINK, *turns), 3),
+            "random": chance.sample((BLINK, *turns), TURNS + 1),
         }
         self._steps: list[str] = steps[kind]
         self._limit_s = limit_s
