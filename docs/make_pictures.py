@@ -1,0 +1,57 @@
+"""Make the README's pictures again from the examples.
+
+python docs/make_pictures.py
+
+Only the public-domain portraits of the examples are in them. The verdicts are those
+of the model in models/, right or wrong.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+TILE_WH = (400, 300)  # pixels of each example
+CROP_PX = 200  # side of each crop
+
+
+def annotated(folder: Path, into: Path, count: int) -> np.ndarray:
+    """The first pictures of a folder side by side, with the app's verdicts."""
+    pictures = [folder / f"{number}.jpg" for number in range(1, count + 1)]
+    app = ROOT / "liveness_app_from_picture.py"
+    model = ["-m", ROOT / "models/liveness.h5"]
+    model += ["-l", ROOT / "models/label_encoder.pickle"]
+    command = [sys.executable, app, "-i", *pictures, *model, "--output", into]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    made = [cv2.imread(str(into / picture.name)) for picture in pictures]
+    return np.hstack(
+        [cv2.resize(m, TILE_WH, interpolation=cv2.INTER_AREA) for m in made]
+    )
+
+
+def crops() -> np.ndarray:
+    """Some crops of the example dataset, as the collectors saved them."""
+    paths = [ROOT / "dataset" / name for name in ("real/2.png", "real/9.png")]
+    paths += [ROOT / "dataset" / name for name in ("fake/2.png", "fake/8.png")]
+    side = (CROP_PX, CROP_PX)
+    read = [cv2.imread(str(path)) for path in paths]
+    return np.hstack([cv2.resize(c, side, interpolation=cv2.INTER_AREA) for c in read])
+
+
+def main() -> int:
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 85]
+    with tempfile.TemporaryDirectory() as folder:
+        reals = annotated(ROOT / "images/reals", Path(folder, "reals"), 2)
+        fakes = annotated(ROOT / "images/fakes", Path(folder, "fakes"), 2)
+    cv2.imwrite(str(DOCS / "examples.jpg"), np.vstack([reals, fakes]), quality)
+    cv2.imwrite(str(DOCS / "crops.jpg"), crops(), quality)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
