@@ -90,8 +90,8 @@ def equal_error(scores: np.ndarray, attacks: Sequence[str]) -> tuple[float, floa
     """Equal error rate over all attacks together, and its threshold.
 
     Where no threshold makes both rates equal, the rate is the mean of the two at
-    the threshold where they are closest; the threshold is the middle between the
-    scores around it.
+    the (highest) threshold where they are closest; the threshold is the middle
+    between the scores around it.
     """
     return _equal_error(np.asarray(scores), *rate_curves(scores, attacks))
 

@@ -1,0 +1,103 @@
+"""The report: figures, intervals over sources, and the table of scores."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from liveness.evaluation import SCORES_COLUMNS, ScoredFaces, evaluate, write_scores
+
+
+def faces_of(*, sources: int = 6) -> ScoredFaces:
+    """Ten faces of each source: half the sources real, prints and replays else."""
+    rng = np.random.default_rng(1)
+    attacks, owners, scores = [], [], []
+    for number in range(sources):
+        kind = "" if number % 2 == 0 else ("print", "replay")[number // 2 % 2]
+        attacks += [kind] * 10
+        owners += [f"{number}.mp4"] * 10
+        scores += list(rng.uniform(0.3, 1, 10) if kind == "" else rng.random(10) * 0.7)
+    paths = [f"{number}.png" for number in range(len(scores))]
+    return ScoredFaces(paths, attacks, owners, np.array(scores))
+
+
+@pytest.fixture(scope="module")
+def evaluation():
+    return evaluate(faces_of(sources=8), threshold=0.5)
+
+
+def test_counts_and_intervals_contain_the_figures(evaluation):
+    counts = (evaluation.bona_fide, evaluation.attacks, evaluation.sources)
+    assert counts == (40, 40, 8)
+
+    rates = evaluation.rates
+    figures = {"BPCER": rates.bpcer, "ACER": rates.acer, "EER": rates.eer}
+    figures |= {"AUC": rates.auc, "APCER (worst attack)": rates.apcer}
+    for name, value in figures.items():
+        low, high = evaluation.intervals[name]
+        assert 0 <= low <= value <= high <= 1
+        assert low < high
+
+
+def test_same_faces_give_the_same_report(evaluation):
+    again = evaluate(faces_of(sources=8), threshold=0.5)
+
+    assert again.as_text() == evaluation.as_text()
+
+
+def test_json_holds_every_figure(evaluation):
+    found = json.loads(json.dumps(evaluation.as_json(), allow_nan=False))
+
+    assert found["acer"] == pytest.approx((found["apcer"] + found["bpcer"]) / 2)
+    assert found["apcer_by_attack"].keys() == {"print", "replay"}
+    assert found["bpcer_at_apcer"].keys() == {"10%", "5%", "1%"}
+    assert found["intervals_95"]["APCER print"][0] <= found["apcer_by_attack"]["print"]
+    assert found["sources"] == 8
+
+
+def test_text_has_one_line_for_each_figure(evaluation):
+    lines = evaluation.as_text().splitlines()
+
+    assert lines[0].startswith("40 bona fide faces, 40 attacks, 8 sources")
+    names = [line[:28].strip() for line in lines[2:]]
+    assert names == list(evaluation.intervals)
+    assert all(" to " in line for line in lines[2:])
+
+
+def test_one_source_of_a_class_gives_no_interval():
+    evaluation = evaluate(faces_of(sources=2), threshold=0.5)
+
+    assert all(np.isnan(ends).all() for ends in evaluation.intervals.values())
+    assert evaluation.as_text().count("too few sources") == len(evaluation.intervals)
+    assert evaluation.as_json()["intervals_95"]["ACER"] == [None, None]
+
+
+def test_an_attack_with_one_source_has_no_interval_of_its_own():
+    evaluation = evaluate(faces_of(sources=6), threshold=0.5)  # one is a replay
+
+    assert np.isnan(evaluation.intervals["APCER replay"]).all()
+    assert not np.isnan(evaluation.intervals["APCER print"]).any()
+    assert not np.isnan(evaluation.intervals["ACER"]).any()
+
+
+def test_one_class_only_raises():
+    faces = ScoredFaces(["a"], [""], ["a"], np.array([0.5]))
+
+    with pytest.raises(ValueError, match="attack face"):
+        evaluate(faces, threshold=0.5)
+
+
+def test_scores_are_one_row_for_each_face(tmp_path):
+    faces = ScoredFaces(
+        ["ä b,1.png", "2.png"], ["", "print"], ["s1", "s2"], np.array([0.25, 1 / 3])
+    )
+    write_scores(tmp_path / "scores.csv", faces)
+
+    with (tmp_path / "scores.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert rows == [
+        list(SCORES_COLUMNS),
+        ["ä b,1.png", "real", "", "s1", "0.250000"],
+        ["2.png", "fake", "print", "s2", "0.333333"],
+    ]
