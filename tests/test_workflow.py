@@ -1,6 +1,7 @@
 """The README's workflow as a user runs it: processes in a copy of the checkout."""
 
 import csv
+import importlib
 import os
 import re
 import shlex
@@ -81,7 +82,10 @@ def collected(tmp_path_factory):
 def trained(collected):
     """The same after both training commands, with few epochs."""
     folder = collected[0]
-    return folder, [start(folder, f"{line} --epochs 2") for line in TRAINING]
+    return folder, [
+        start(folder, f"{line} --epochs {epochs}")
+        for line, epochs in zip(TRAINING, (1, 2), strict=True)
+    ]
 
 
 def rows_of(folder: Path) -> list[dict[str, str]]:
@@ -198,7 +202,7 @@ def test_without_a_screen_there_is_one_clear_line(trained, line):
 
 
 def test_shipped_model_works_from_any_folder(checkout, tmp_path):
-    if not (ROOT / "models/liveness.h5").is_file():
+    if not (checkout / "models/liveness.h5").is_file():
         pytest.skip("models/ is empty: train_model.py -m models/liveness.h5 fills it")
     line = f"{checkout / 'liveness_app_from_picture.py'} -i 1.jpg -c 0.5"
     shutil.copy(ROOT / "images/reals/1.jpg", tmp_path)
@@ -206,3 +210,29 @@ def test_shipped_model_works_from_any_folder(checkout, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("1.jpg: ") and "score" in done.stdout
     assert str(checkout / "models") in done.stderr
+
+
+def shell_lines() -> list[str]:
+    """What the README tells its reader to type, less the prompt."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^ *(?:\$ )?python (\w+\.py .*)", text, re.MULTILINE)
+    return [re.split(r" && | #", line)[0] for line in lines]
+
+
+@pytest.mark.parametrize("line", shell_lines())
+def test_readme_names_options_that_exist(line):
+    script, *options = shlex.split(line)
+    module = importlib.import_module(Path(script).stem)
+    module.build_parser().parse_args(options)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_readme_has_every_option(script):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    _, found, table = text.partition(f"\n### {script}\n")
+    assert found
+    table = re.split(r"\n##", table)[0]
+    parser = importlib.import_module(Path(script).stem).build_parser()
+    for action in parser._actions:
+        if "--help" not in action.option_strings and action.dest != "verbose":
+            assert f"| `{', '.join(action.option_strings)}" in table
