@@ -208,7 +208,7 @@ def describe(samples: Sequence[Sample]) -> str:
 def _split_by_time(samples: list[Sample], share: float) -> tuple[list, list]:
     """The first and the last part of one source, without the gap between them."""
     ordered = sorted(samples, key=lambda sample: (sample.frame, sample.path))
-    start = len(ordered) - max(1, round(share * len(ordered)))
+    start = max(1, len(ordered) - max(1, round(share * len(ordered))))
     gap = round(TIME_GAP * len(ordered))
     return ordered[: max(1, start - gap)], ordered[start:]
 

@@ -1,0 +1,87 @@
+"""The network: form, outputs, size, and that both file formats keep it."""
+
+import numpy as np
+import pytest
+
+from liveness.model_files import load_keras_model
+from livenessnet import LivenessNet
+
+MAX_WEIGHTS = 1_000_000  # 10 ms for a face on two cores
+
+
+def batch_for(model, count: int = 2) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.random((count, *model.input_shape[1:]), dtype=np.float32)
+
+
+@pytest.fixture(scope="module")
+def model():
+    import keras
+
+    keras.utils.set_random_seed(1)
+    return LivenessNet.build(80, 80, 6, 2)
+
+
+def test_shapes_and_size(model):
+    assert model.input_shape == (None, 80, 80, 6)
+    assert model.output_shape == (None, 2)
+    assert 10_000 < model.count_params() < MAX_WEIGHTS
+
+
+def test_outputs_are_probabilities(model):
+    outputs = np.asarray(model(batch_for(model)))
+
+    assert outputs.dtype == np.float32
+    assert (outputs >= 0).all()
+    np.testing.assert_allclose(outputs.sum(axis=1), 1, atol=1e-6)
+
+
+def test_every_view_counts(model):
+    batch = batch_for(model, 1)
+    for first in (0, 3):
+        other = batch.copy()
+        other[..., first : first + 3] = 0
+        assert np.abs(np.asarray(model(batch)) - np.asarray(model(other))).max() > 0
+
+
+def test_width_height_depth_and_classes_are_told_apart():
+    model = LivenessNet.build(40, 32, 3, 5, filters=(4, 8))
+
+    assert model.input_shape == (None, 32, 40, 3)
+    assert model.output_shape == (None, 5)
+
+
+def test_views_have_weights_of_their_own():
+    one, two, three = (
+        LivenessNet.build(16, 16, depth, 2, filters=(4, 8)).count_params()
+        for depth in (3, 6, 9)
+    )
+
+    assert two > 1.2 * one
+    assert three - two == two - one
+
+
+@pytest.mark.parametrize("name", ["net.h5", "net.model", "net.keras"])
+def test_files_keep_the_network(tmp_path, name):
+    model = LivenessNet.build(16, 16, 6, 2, filters=(4, 8))
+    suffix = ".keras" if name.endswith(".keras") else ".h5"
+    model.save(tmp_path / f"saved{suffix}")
+    path = (tmp_path / f"saved{suffix}").rename(tmp_path / name)
+
+    loaded = load_keras_model(path)
+    batch = batch_for(model)
+    np.testing.assert_allclose(np.asarray(model(batch)), np.asarray(loaded(batch)))
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "depth", "message"),
+    [
+        (80, 80, 0, "multiple of 3 channels. Received: 0"),
+        (80, 80, 4, "multiple of 3 channels. Received: 4"),
+        (31, 80, 3, "side of 32 pixels or more. Received: 31x80"),
+        (80, 31, 3, "Received: 80x31"),
+    ],
+)
+def test_wrong_arguments_are_refused(width, height, depth, message):
+    with pytest.raises(ValueError, match=message):
+        LivenessNet.build(width, height, depth, 2)
