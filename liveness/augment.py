@@ -15,10 +15,10 @@ HIDDEN_CONTEXT = 0.25  # of surroundings that are black, as where none were film
 MAX_ROTATION_RAD = 0.2
 MAX_SHIFT = 0.08  # of the side
 ZOOM = (0.9, 1.15)
-GAMMA = (0.75, 1.33)
+TONE_BEND = 0.4  # of the tone curve; 0.4 is about a gamma of 0.75
 CONTRAST = (0.75, 1.25)
 BRIGHTNESS = 0.1  # added or taken off, of the full range
-CHANNEL_GAIN = (0.92, 1.08)  # white balance, each channel
+CHANNEL_GAIN = (0.9, 1.1)  # white balance, each channel
 MAX_NOISE = 0.03  # standard deviation, of the full range
 
 
@@ -47,10 +47,12 @@ class RandomCamera(keras.layers.Layer):
         """
         seeds = tf.random.split(seed, 5)
         images = _move(images, seeds[0])
+        filmed = _filmed(images)
         images = _recolour(images, seeds[1])
         images = _blur(images, seeds[2])
         images = _add_noise(images, seeds[3])
-        return self._hide_context(images, seeds[4])
+        # What was black for want of a picture stays black.
+        return self._hide_context(images * filmed, seeds[4])
 
     def get_config(self) -> dict:
         """Arguments to build the layer again."""
@@ -116,17 +118,17 @@ def _move(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 def _recolour(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Exposure, contrast, white balance and gamma of another camera."""
+    """Exposure, contrast, white balance and tone curve of another camera."""
     count, channels = tf.shape(images)[0], images.shape[-1]
-    seeds = tf.random.split(seed, 5)
+    seeds = tf.random.split(seed, 4)
     gains = _uniform(count, *CHANNEL_GAIN, seeds[0], shape=(1, 1, 3))
     contrast = _uniform(count, *CONTRAST, seeds[1])
     brightness = _uniform(count, -BRIGHTNESS, BRIGHTNESS, seeds[2])
-    gamma = _uniform(count, *GAMMA, seeds[3])
-    changed = tf.pow(tf.clip_by_value(images, 1e-4, 1.0), gamma)
-    changed = (changed - 0.5) * contrast + 0.5 + brightness
-    changed *= tf.tile(gains, (1, 1, 1, channels // 3))
-    return tf.clip_by_value(changed, 0.0, 1.0) * _filmed(images)
+    bend = _uniform(count, -TONE_BEND, TONE_BEND, seeds[3])
+    factor = contrast * tf.tile(gains, (1, 1, 1, channels // 3))
+    # A parabola through black and white: nearly a gamma curve, and much faster.
+    curved = images * (1 + bend * (1 - images))
+    return tf.clip_by_value((curved - 0.5) * factor + 0.5 + brightness, 0.0, 1.0)
 
 
 def _blur(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -145,15 +147,15 @@ def _add_noise(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     strength = _chance(count, NOISE, seeds[0]) * _uniform(
         count, 0.0, MAX_NOISE, seeds[1]
     )
-    noise = tf.random.stateless_normal(tf.shape(images), seeds[2]) * strength
-    return tf.clip_by_value(images + noise, 0.0, 1.0) * _filmed(images)
+    # Uniform noise of that deviation: normal noise takes four times as long.
+    reach = 3**0.5
+    noise = tf.random.stateless_uniform(tf.shape(images), seeds[2], -reach, reach)
+    return tf.clip_by_value(images + noise * strength, 0.0, 1.0)
 
 
 def _filmed(images: tf.Tensor) -> tf.Tensor:
     """1 where a view shows something, 0 where it is black for want of a picture."""
-    views = tf.split(images, images.shape[-1] // 3, axis=-1)
-    masks = [
-        tf.repeat(tf.reduce_max(view, axis=-1, keepdims=True), 3, axis=-1) > 0
-        for view in views
-    ]
-    return tf.cast(tf.concat(masks, axis=-1), tf.float32)
+    side, channels = images.shape[1], images.shape[-1]
+    views = tf.reshape(images, (-1, side, side, channels // 3, 3))
+    there = tf.cast(tf.reduce_max(views, axis=-1, keepdims=True) > 0, tf.float32)
+    return tf.reshape(tf.tile(there, (1, 1, 1, 1, 3)), tf.shape(images))

@@ -22,11 +22,11 @@ from liveness.boxes import square_around
 from liveness.dataset import Sample, read_crop
 from liveness.errors import DatasetError, ImageError
 from liveness.labels import LABELS
-from liveness.preprocess import CROP_SCALE, crop_face, views_of_crop
+from liveness.preprocess import CROP_SCALE, EVENED, crop_face, views_of_crop
 from liveness.simulate import KINDS, compose_attack, simulate
 
 VIEW_SCALES = (1.0, CROP_SCALE)  # the face alone, and with its surroundings
-INPUT_SIZE_PX = 80
+INPUT_SIZE_PX = 64
 EPOCH_SAMPLES = (640, 6400)  # least and most pictures drawn for one epoch
 SCORING_BATCH = 256
 LABEL_SMOOTHING = 0.05
@@ -156,7 +156,11 @@ def load_pixels(
         except ImageError as error:
             return str(error)
         views = views_of_crop(
-            crop, crop_scale=scale, view_scales=options.view_scales, side_px=side
+            crop,
+            crop_scale=scale,
+            view_scales=options.view_scales,
+            side_px=side,
+            light=EVENED,
         )
         store.write(number, views)
         if kind is None:
@@ -232,6 +236,7 @@ def train(
             ),
             _EpochLog(options.epochs),
         ],
+        shuffle=False,  # the batches are drawn at random as it is
         verbose=0,
     )
     return model, history.history
