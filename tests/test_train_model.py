@@ -1,0 +1,214 @@
+"""Training as a user runs it: the files, the report, and what is refused."""
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+from conftest import portrait_crops, write_crops
+
+import train_model
+from liveness.classifier import LivenessClassifier
+from liveness.cli import run
+from liveness.model_files import ModelPaths, load_keras_model, load_model, sha256_of
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch, short_training):
+    """Trains one tiny epoch in ``tmp_path``; returns the exit code."""
+    monkeypatch.chdir(tmp_path)
+
+    def start(*datasets, options=()):
+        given = ["-d", *datasets, "-m", "liveness.h5", "-l", "le.pickle"]
+        given += ["--epochs", "1", "--batch-size", "16", *options]
+        return run(lambda: train_model.main([str(one) for one in given]))
+
+    return start
+
+
+def refuse_training(*_args, **_kwargs):
+    raise AssertionError("training began")
+
+
+def test_all_files_appear(trained):
+    names = sorted(path.name for path in trained.iterdir())
+
+    assert names == [
+        *("confusion_matrix.png", "le.pickle", "liveness.h5", "liveness.json"),
+        *("liveness.onnx", "plot.png"),
+    ]
+    encoder = pickle.loads((trained / "le.pickle").read_bytes())
+    assert list(encoder.classes_) == ["fake", "real"]
+    for name in ("plot.png", "confusion_matrix.png"):
+        assert cv2.imread(str(trained / name)) is not None
+
+
+def test_card_says_how_the_model_was_made(trained):
+    card = json.loads((trained / "liveness.json").read_text())
+
+    assert card["labels"] == ["fake", "real"]
+    assert card["color_order"] == "BGR"
+    assert card["seed"] == 42
+    assert card["crop_scale"] == pytest.approx(2.7)
+    assert 0 <= card["threshold"] <= 1
+    assert "equal error" in card["threshold_rule"]
+    assert "validation sources" in card["threshold_rule"]
+    assert card["trained_on"] == "8 real, 10 fake (4 print, 6 screen)"
+    assert {"apcer", "bpcer", "acer", "eer"} <= card["validation"].keys()
+    model = (trained / "liveness.h5").read_bytes()
+    assert card["model_sha256"] == sha256_of(model)
+    assert card["runtime_sha256"] == sha256_of((trained / "liveness.onnx").read_bytes())
+
+
+def test_apps_load_the_model_by_its_runtime_file(trained):
+    model = LivenessClassifier.load(trained / "liveness.h5", trained / "le.pickle")
+
+    assert "OpenCV" in model.description
+    scores = model.score_crops(portrait_crops(2, seed=5))
+    assert scores.shape == (2,)
+    assert ((scores >= 0) & (scores <= 1)).all()
+
+
+def test_saved_model_holds_no_augmentation(trained):
+    with h5py.File(trained / "liveness.h5") as file:
+        config = file.attrs["model_config"]
+
+    assert "Conv2D" in config
+    assert "Random" not in config
+
+
+def test_same_seed_gives_same_weights(start, small_dataset, trained, tmp_path, capsys):
+    assert start(small_dataset, options=["-p", "a.png", "-c", "b.png"]) == 0
+
+    first, second = (
+        load_keras_model(folder / "liveness.h5").get_weights()
+        for folder in (trained, tmp_path)
+    )
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert (tmp_path / "a.png").is_file()
+    assert (tmp_path / "b.png").is_file()
+    out = capsys.readouterr().out
+    for word in ("precision", "APCER", "BPCER", "ACER", "EER", "threshold: 0."):
+        assert word in out
+    assert "wrote liveness.h5, le.pickle" in out
+
+
+def test_real_faces_alone_train_with_simulated_attacks(start, tmp_path, capsys):
+    for number in range(3):
+        crops = portrait_crops(4, seed=number)
+        write_crops(tmp_path / "data/real", crops, source=f"{number}.mp4#{number}")
+
+    assert start("data", options=["--simulate-attacks"]) == 0
+    card = json.loads((tmp_path / "liveness.json").read_text())
+    assert card["trained_on"].startswith("8 real, 8 fake (")
+    assert "simulated" in card["trained_on"]
+    assert "0 fake" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("label", ["real", "fake"])
+def test_one_class_only_is_refused(start, small_dataset, tmp_path, capsys, label):
+    shutil.copytree(small_dataset / label, tmp_path / "data" / label)
+    missing = "fake" if label == "real" else "real"
+
+    assert start("data") == 1
+    error = capsys.readouterr().err
+    assert f"the dataset 'data' has no {missing} faces" in error
+    assert f"collect_dataset.py -o .../{missing}" in error
+    assert not (tmp_path / "liveness.h5").exists()
+
+
+def test_poor_dataset_trains_and_says_what_is_poor(
+    start, small_dataset, trained, tmp_path, capsys
+):
+    real = tmp_path / "data/real"
+    write_crops(real, portrait_crops(14, seed=1), source="me.mp4#1")
+    shutil.copytree(small_dataset / "fake/print", tmp_path / "data/fake/print")
+    (real / "1.png").write_bytes(b"")
+    (real / "2.png").write_text("no picture")
+    cv2.imwrite(str(real / "3.png"), np.zeros((1, 1, 3), np.uint8))
+    (real / "notes.txt").write_text("ignored")
+
+    assert start("data", options=["--seed", "7", "-m", "own.keras"]) == 0
+    captured = capsys.readouterr()
+    assert "skipped 3 pictures" in captured.out
+    for name in ("1.png", "2.png", "3.png"):
+        assert f"{name}'" in captured.err
+    assert "notes.txt" not in captured.err
+    assert "all real faces come from one source, 'me.mp4#1'" in captured.err
+    assert "optimistic" in captured.err
+    assert "fake faces: both classes weigh the same" in captured.err
+    paths = ModelPaths(tmp_path / "own.keras", tmp_path / "le.pickle")
+    assert paths.model.read_bytes()[:2] == b"PK"
+    own = load_model(paths)
+    other = load_model(ModelPaths(trained / "liveness.h5", trained / "le.pickle"))
+    assert own.card.seed == 7
+    batch = np.random.default_rng(0).random((1, *own.card.input_shape), np.float32)
+    assert not np.array_equal(own.network(batch), other.network(batch))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-m", "no/liveness.h5"], "create it first"),
+        (["-l", "no/le.pickle"], "create it first"),
+        (["-p", "no/plot.png"], "no folder for 'no/plot.png': create 'no' first"),
+        (["-c", "no/cm.png"], "no folder for 'no/cm.png': create 'no' first"),
+        (["-p", "folder"], "'folder' is a folder"),
+        (["-p", "x.png", "-c", "x.png"], "choose two names"),
+        (["-m", "le.pickle"], "would overwrite each other"),
+    ],
+    ids=["model", "encoder", "plot", "matrix", "folder", "one name", "overwrite"],
+)
+def test_outputs_are_refused_before_training(
+    start, small_dataset, tmp_path, capsys, monkeypatch, options, message
+):
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr("liveness.dataset.read_dataset", refuse_training)
+
+    assert start(small_dataset, options=options) == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, "no dataset folder"),
+        (Path.mkdir, "no pictures in folder"),
+        (Path.touch, "no dataset folder"),
+    ],
+    ids=["missing", "empty", "file"],
+)
+def test_no_dataset_is_one_line(start, tmp_path, capsys, make, message):
+    make(tmp_path / "data")
+
+    assert start("data") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--epochs", "0"],
+        ["--batch-size", "x"],
+        ["--learning-rate", "nan"],
+        ["--validation-split", "1"],
+        ["--validation-split", "0"],
+        ["--seed", "-1"],
+        ["--seed", "4294967296"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_exits_with_2(start, options, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        start("data", options=options)
+
+    assert exit_.value.code == 2
+    assert options[0] in capsys.readouterr().err
