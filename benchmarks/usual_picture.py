@@ -1,0 +1,43 @@
+"""A picture's verdict the usual way: TensorFlow, the whole encoder, one predict."""
+
+import argparse
+import pickle
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tensorflow.keras.models import load_model
+
+from benchmarks.usual_faces import find_faces, load_detector
+from liveness.preprocess import CROP_SCALE, crop_face, model_input
+
+VIEW_SCALES = (1.0, CROP_SCALE)  # as in liveness.training
+
+
+def face_batch(image: np.ndarray, box: tuple[int, ...], side_px: int) -> np.ndarray:
+    """A batch of one face, in the network's own geometry."""
+    crops = [crop_face(image, box, scale=VIEW_SCALES[-1])]
+    return model_input(
+        crops, crop_scale=VIEW_SCALES[-1], view_scales=VIEW_SCALES, side_px=side_px
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("-i", "--input", type=Path, required=True)
+    parser.add_argument("-m", "--model", type=Path, required=True)
+    parser.add_argument("-l", "--le", type=Path, required=True)
+    parser.add_argument("-d", "--detector", type=Path, default=Path("face_detector"))
+    arguments = parser.parse_args()
+    net = load_detector(arguments.detector)
+    model = load_model(arguments.model)
+    label_encoder = pickle.loads(arguments.le.read_bytes())
+    image = cv2.imread(str(arguments.input))
+    for box in find_faces(net, image, 0.5):
+        scores = model.predict(face_batch(image, box, model.input_shape[1]))[0]
+        label = label_encoder.classes_[np.argmax(scores)]
+        print(f"{label}: {scores.max():.4f}")
+
+
+if __name__ == "__main__":
+    main()
