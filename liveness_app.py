@@ -11,13 +11,20 @@ import sys
 
 from liveness.cli import (
     add_detector_arguments,
+    add_identity_arguments,
     add_model_arguments,
+    check_identity_arguments,
     make_parser,
     positive_float,
     run,
     set_up_logging,
 )
-from liveness.live_cli import add_live_arguments, run_live_app, size_wh
+from liveness.live_cli import (
+    add_challenge_argument,
+    add_live_arguments,
+    run_live_app,
+    size_wh,
+)
 
 BACKENDS = ("any", "v4l2", "dshow", "msmf", "avfoundation")  # keys of webcam.BACKENDS
 
@@ -49,6 +56,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_detector_arguments(parser)
     add_model_arguments(parser)
+    add_challenge_argument(parser)
+    add_identity_arguments(parser)
     add_live_arguments(parser)
     return parser
 
@@ -57,6 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the script; returns its exit code."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
+    check_identity_arguments(parser, arguments)
     set_up_logging(verbose=arguments.verbose)
     # Loads OpenCV, which --help can do without.
     from liveness.frames import list_cameras, open_source, open_webcam

@@ -12,12 +12,18 @@ import sys
 
 from liveness.cli import (
     add_detector_arguments,
+    add_identity_arguments,
     add_model_arguments,
+    check_identity_arguments,
     make_parser,
     run,
     set_up_logging,
 )
-from liveness.live_cli import add_live_arguments, run_live_app
+from liveness.live_cli import (
+    add_challenge_argument,
+    add_live_arguments,
+    run_live_app,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -39,13 +45,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_detector_arguments(parser)
     add_model_arguments(parser)
+    add_challenge_argument(parser)
+    add_identity_arguments(parser)
     add_live_arguments(parser)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the script; returns its exit code."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    check_identity_arguments(parser, arguments)
     set_up_logging(verbose=arguments.verbose)
     # Loads OpenCV, which --help can do without.
     from liveness.frames import open_ip_webcam

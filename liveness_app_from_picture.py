@@ -2,22 +2,27 @@
 
     python liveness_app_from_picture.py -i images/reals/1.jpg -c 0.5
 
-Prints one line per face, the most confidently detected first.
+Prints one line per face, the most confidently detected first. The exit code of
+--verify NAME is 0 if that first face is live and is NAME, 3 if it is fake, 4 if it
+is somebody else or there is no face, and 1 after an error.
 """
 
 import argparse
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from liveness.cli import (
     EXIT_FAILED,
+    EXIT_FAKE,
     EXIT_OK,
     add_detector_arguments,
+    add_identity_arguments,
     add_model_arguments,
+    check_identity_arguments,
     make_parser,
     run,
     set_up_logging,
@@ -25,9 +30,11 @@ from liveness.cli import (
 from liveness.errors import ImageError, OutputError
 
 if TYPE_CHECKING:
-    from liveness.classifier import LivenessClassifier
-    from liveness.faces import FaceDetector
+    import numpy as np
+
     from liveness.verdicts import FaceVerdict
+
+EXIT_OTHER_PERSON = 4
 
 logger = logging.getLogger("liveness.picture")
 
@@ -46,6 +53,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_detector_arguments(parser)
     add_model_arguments(parser)
+    add_identity_arguments(parser)
+    parser.add_argument(
+        "--verify",
+        metavar="NAME",
+        help="answer by the exit code whether the best face of one picture is live "
+        "and this known person",
+    )
     group = parser.add_argument_group("output")
     group.add_argument(
         "--output",
@@ -62,31 +76,31 @@ def build_parser() -> argparse.ArgumentParser:
 
 def judge_picture(
     path: Path,
-    detector: "FaceDetector",
-    classifier: "LivenessClassifier",
+    judge: "Callable[[np.ndarray], list[FaceVerdict]]",
     output: Path | None,
+    *,
+    threshold: float,
 ) -> list["FaceVerdict"]:
     """Verdicts on the faces of a picture file, best face first.
 
     Args:
         path: Picture to read.
-        detector: Finds the faces.
-        classifier: Judges them.
+        judge: Gives the verdicts on a picture.
         output: Where the annotated picture goes, None for nowhere.
+        threshold: Score from which a face counts as real, 0 to 1.
 
     Raises:
         ImageError: If the picture cannot be read.
         OSError: If the annotated picture cannot be written.
     """
     from liveness.images import read_image, write_image
-    from liveness.verdicts import classify_faces
 
     image = read_image(path)
-    faces = classify_faces(image, detector.detect_still(image), classifier)
+    faces = judge(image)
     if output is not None:
         from liveness.overlay import draw_faces
 
-        write_image(output, draw_faces(image, faces, threshold=classifier.threshold))
+        write_image(output, draw_faces(image, faces, threshold=threshold))
     return faces
 
 
@@ -122,24 +136,21 @@ def output_paths(inputs: Sequence[Path], output: Path | None) -> list[Path | Non
 
 def main(argv: list[str] | None = None) -> int:
     """Run the script; returns its exit code."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    check_identity_arguments(parser, arguments)
     set_up_logging(verbose=arguments.verbose)
-    # These load OpenCV, which --help can do without.
-    from liveness.classifier import LivenessClassifier
-    from liveness.faces import FaceDetector
-    from liveness.images import list_images
+    from liveness.images import list_images  # OpenCV, which --help can do without
 
     inputs = list_images(arguments.input)
+    if arguments.verify is not None and len(inputs) != 1:
+        parser.error(f"--verify takes one picture, received {len(inputs)}")
     outputs = output_paths(inputs, arguments.output)
-    classifier = LivenessClassifier.load(
-        arguments.model, arguments.le, threshold=arguments.threshold
-    )
-    logger.info("%s", classifier.description)
-    detector = FaceDetector(arguments.detector, confidence=arguments.confidence)
+    judge, threshold = _load_judge(arguments)
     faces_found = failures = 0
     for path, output in zip(inputs, outputs, strict=True):
         try:
-            faces = judge_picture(path, detector, classifier, output)
+            faces = judge_picture(path, judge, output, threshold=threshold)
         except ImageError as error:
             if len(inputs) == 1:
                 raise
@@ -148,12 +159,54 @@ def main(argv: list[str] | None = None) -> int:
             continue
         faces_found += len(faces)
         report = _json_lines if arguments.json else _text_lines
-        print(*report(path, faces, classifier.threshold), sep="\n", flush=True)
+        lines = report(path, faces, threshold, verify=arguments.verify)
+        print(*lines, sep="\n", flush=True)
     if failures:
         logger.warning("%d of %d pictures could not be read", failures, len(inputs))
     if not faces_found:
         logger.warning("no face found; a lower --confidence finds more")
+    if arguments.verify is not None:
+        codes = {None: EXIT_OK, "liveness": EXIT_FAKE, "identity": EXIT_OTHER_PERSON}
+        return codes[_failed_check(faces, arguments.verify)]
     return EXIT_OK if faces_found and not failures else EXIT_FAILED
+
+
+def _load_judge(
+    arguments: argparse.Namespace,
+) -> tuple["Callable[[np.ndarray], list[FaceVerdict]]", float]:
+    """What turns a picture into verdicts, and the threshold behind them."""
+    from liveness.classifier import LivenessClassifier
+    from liveness.faces import FaceDetector
+    from liveness.persons import load_identifier, name_faces
+    from liveness.verdicts import classify_faces
+
+    identifier = load_identifier(
+        arguments.known, arguments.tolerance, must_know=arguments.verify
+    )
+    classifier = LivenessClassifier.load(
+        arguments.model, arguments.le, threshold=arguments.threshold
+    )
+    logger.info("%s", classifier.description)
+    detector = FaceDetector(arguments.detector, confidence=arguments.confidence)
+
+    def judge(image: "np.ndarray") -> list["FaceVerdict"]:
+        faces = classify_faces(image, detector.detect_still(image), classifier)
+        if identifier is None:
+            return faces
+        return name_faces(image, faces, identifier, fakes=arguments.name_fakes)
+
+    return judge, classifier.threshold
+
+
+def _failed_check(faces: Sequence["FaceVerdict"], name: str) -> str | None:
+    """Which check keeps the best face from being that person, live; None if none."""
+    from liveness.identity import checked_name
+
+    if not faces:
+        return "identity"
+    if faces[0].label != "real":
+        return "liveness"
+    return None if faces[0].match.name == checked_name(name) else "identity"
 
 
 def _names_in(
@@ -179,19 +232,33 @@ def _is_one_of(path: Path, inputs: Sequence[Path]) -> bool:
 
 
 def _text_lines(
-    path: Path, faces: Sequence["FaceVerdict"], threshold: float
+    path: Path,
+    faces: Sequence["FaceVerdict"],
+    threshold: float,
+    *,
+    verify: str | None,
 ) -> list[str]:
-    """One line per face, or one that says that there is none."""
-    return [
+    """One line per face, or one that says that there is none; one on ``verify``."""
+    lines = [
         f"{path}: {face.label}  score {face.score:.3f} (real from {threshold:.3f})  "
         f"detector confidence {face.confidence:.2f}  "
         f"box {','.join(str(side) for side in face.box)}"
+        + (f"  {face.who}" if face.who else "")
         for face in faces
     ] or [f"{path}: no face"]
+    if verify is not None:
+        failed = _failed_check(faces, verify)
+        result = f"failed: {failed}" if failed else "passed"
+        lines.append(f"{path}: verification as {verify} {result}")
+    return lines
 
 
 def _json_lines(
-    path: Path, faces: Sequence["FaceVerdict"], threshold: float
+    path: Path,
+    faces: Sequence["FaceVerdict"],
+    threshold: float,
+    *,
+    verify: str | None,
 ) -> list[str]:
     """The picture as one JSON object."""
     fields = {
@@ -199,6 +266,9 @@ def _json_lines(
         "threshold": threshold,
         "faces": [face.as_json() for face in faces],
     }
+    if verify is not None:
+        failed = _failed_check(faces, verify)
+        fields["verify"] = {"name": verify, "passed": not failed, "failed": failed}
     return [json.dumps(fields, ensure_ascii=False)]
 
 

@@ -12,8 +12,10 @@ from liveness.errors import LivenessError
 
 ROOT = Path(__file__).resolve().parent.parent  # the folder of the scripts
 DEFAULT_CONFIDENCE = 0.5  # of the detector; the workflow's customary value
+DEFAULT_TOLERANCE = 0.6  # identity.DEFAULT_TOLERANCE, which loads numpy
 EXIT_OK = 0
 EXIT_FAILED = 1
+EXIT_FAKE = 3  # of what answers by its exit code: --once and --verify
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 logger = logging.getLogger(__name__)
@@ -68,6 +70,41 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help="score from which a face counts as real (default: the model's own)",
     )
+
+
+def add_identity_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--known``, ``--tolerance`` and ``--name-fakes``."""
+    group = parser.add_argument_group(
+        "known people", "only a live face is given a name, once for each appearance"
+    )
+    group.add_argument(
+        "--known",
+        type=Path,
+        metavar="FILE.npz",
+        help="encodings file of enroll_faces.py: name the people in it",
+    )
+    group.add_argument(
+        "--tolerance",
+        type=positive_float,
+        default=DEFAULT_TOLERANCE,
+        metavar="D",
+        help="largest distance of a face from an enrolled picture of its person",
+    )
+    group.add_argument(
+        "--name-fakes",
+        action="store_true",
+        help="also say whom a fake face shows; its label stays fake",
+    )
+
+
+def check_identity_arguments(
+    parser: argparse.ArgumentParser, arguments: argparse.Namespace
+) -> None:
+    """End with a usage error if people are to be named but none are known."""
+    for option in ("name_fakes", "verify"):
+        if getattr(arguments, option, None) and arguments.known is None:
+            name = option.replace("_", "-")
+            parser.error(f"--{name} needs --known FILE.npz of enroll_faces.py")
 
 
 def probability(text: str) -> float:

@@ -132,10 +132,7 @@ class EventLines:
     def __call__(self, view: View) -> bool:
         for face in view.faces:
             before, told_s = self._told.get(face.track, (None, 0.0))
-            changed = before is None or (before.label, before.reason) != (
-                face.label,
-                face.reason,
-            )
+            changed = before is None or _told_as(before) != _told_as(face)
             repeated = self._as_json and view.time_s - told_s >= REPEAT_S - TIME_STEP_S
             if changed or repeated:
                 self._told[face.track] = face, view.time_s
@@ -154,6 +151,8 @@ class EventLines:
                 line += f"  score {face.score:.2f}"
             if label == CHECKING and face.reason:
                 line += f"  {face.reason}"
+            if face.who:
+                line += f"  {face.who}"
         print(line, file=self._stream, flush=True)
 
 
@@ -201,6 +200,11 @@ def save_snapshot(folder: Path, view: View, face: FaceVerdict) -> bool:
     name = f"{now}_face{face.track}_{face.label}.jpg"
     write_image(folder / name, view.annotated)
     return False
+
+
+def _told_as(face: FaceVerdict) -> tuple[str, str, str | None]:
+    """What makes a new line when it changes."""
+    return face.label, face.reason, face.match and face.match.name
 
 
 def _status(source: FrameSource, frame: Frame, meter: FpsMeter) -> list[str]:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from liveness.cli import EXIT_FAILED, EXIT_OK, positive_float
+from liveness.cli import EXIT_FAILED, EXIT_FAKE, EXIT_OK, positive_float
 from liveness.errors import OutputError
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from liveness.live import Judge, LiveSummary, Output, View
     from liveness.verdicts import FaceVerdict
 
-EXIT_FAKE = 3
 EXIT_UNDECIDED = 4
 ONCE_LIMIT_S = 30.0  # --time-limit of --once where none is given
 DEFAULT_TIMEOUT_S = 60.0  # a phone that is gone for half a minute is forgiven
+CHALLENGES = ("blink", "turn", "random")  # challenge.CHALLENGES, which loads numpy
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +70,24 @@ def add_live_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_TIMEOUT_S,
         metavar="S",
         help="end with an error when a camera gives no picture for S seconds",
+    )
+
+
+def add_challenge_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--challenge``."""
+    group = parser.add_argument_group(
+        "challenge",
+        "A photograph cannot do what it is asked. A replay of somebody who blinks can\n"
+        "pass a blink, and who tries again and again meets the right order some day;\n"
+        "a face that a computer moves passes everything. It adds to the score, it\n"
+        "replaces nothing. Needs face_recognition.",
+    )
+    group.add_argument(
+        "--challenge",
+        choices=CHALLENGES,
+        help="movements a face must make before it can be real: two blinks, turns to "
+        "both sides, or a blink and both turns in random order; after a failure it "
+        "is asked anew",
     )
 
 
@@ -149,14 +167,21 @@ def _load_judge(
     """What turns a frame into verdicts, and the model behind it."""
     from liveness.classifier import LivenessClassifier
     from liveness.faces import FaceDetector
+    from liveness.persons import PersonChecks, load_identifier
     from liveness.tracks import FaceTracks
 
+    identifier = load_identifier(arguments.known, arguments.tolerance)
+    checks = None
+    if identifier or arguments.challenge:
+        checks = PersonChecks(
+            identifier, name_fakes=arguments.name_fakes, challenge=arguments.challenge
+        )
     detector = FaceDetector(arguments.detector, confidence=arguments.confidence)
     classifier = LivenessClassifier.load(
         arguments.model, arguments.le, threshold=arguments.threshold
     )
     logger.info("%s", classifier.description)
-    tracks = FaceTracks(detector, classifier)
+    tracks = FaceTracks(detector, classifier, checks=checks)
     return lambda frame: tracks.update(frame.image, frame.time_s), classifier
 
 

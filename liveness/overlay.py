@@ -1,5 +1,6 @@
 """Draw verdicts on a picture so that they read at a glance."""
 
+import unicodedata
 from collections.abc import Sequence
 
 import cv2
@@ -27,7 +28,7 @@ DISPLAY_WH = (960, 720)  # the window's picture fits into this
 def draw_faces(
     image: np.ndarray, faces: Sequence[FaceVerdict], *, threshold: float
 ) -> np.ndarray:
-    """Draw box, word, score bar and reason of each face; edits ``image`` in place.
+    """Draw box, word, score bar and reason or name; edits ``image`` in place.
 
     The bar under a box is filled up to the score; the notch across it is the
     threshold. The detector's confidence is not drawn: beside the score it would
@@ -121,7 +122,7 @@ def fit_into(image: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
 
 
 def _draw_face(image: np.ndarray, face: FaceVerdict, threshold: float) -> None:
-    """One face: its box, the tag above or inside it, bar and reason below."""
+    """One face: its box, the tag above or inside it, bar and words below."""
     unit = _unit(image)
     color = LABEL_COLORS[face.label]
     x_min, y_min, x_max, y_max = face.box
@@ -137,11 +138,11 @@ def _draw_face(image: np.ndarray, face: FaceVerdict, threshold: float) -> None:
     bar_bottom = bar_top
     if face.score is not None:
         bar_bottom = _draw_bar(image, face, threshold, bar_top)
-    if face.reason:
+    if words := face.reason or _ascii(face.who):
         y_top = bar_bottom + round(2 * unit)
         if y_top + tag_height > image.shape[0]:  # no room below: inside the box
             y_top = bar_top - tag_height
-        _draw_tag(image, face.reason, (x_min, y_top), color)
+        _draw_tag(image, words, (x_min, y_top), color)
 
 
 def _draw_bar(
@@ -177,6 +178,13 @@ def _draw_tag(
     ink = DARK if color == LABEL_COLORS["checking"] else WHITE
     cv2.putText(image, text, origin, FONT, scale, ink, thickness, cv2.LINE_AA)
     return y_max
+
+
+def _ascii(text: str) -> str:
+    """What OpenCV's fonts can write: accents are left out, other scripts are ?."""
+    letters = unicodedata.normalize("NFKD", text)
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return plain.encode("ascii", "replace").decode()
 
 
 def _tag_height(unit: float) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 
 from liveness.boxes import Box, box_area, clip_box, intersection_over_union
 from liveness.labels import FAKE, REAL
+from liveness.persons import Person, PersonChecks
 from liveness.quality import face_problem
 from liveness.verdicts import CHECKING, FaceVerdict
 
@@ -53,6 +54,7 @@ class FaceTracks:
         classifier: Scores faces; its threshold makes a score a label.
         problem: Why a face cannot be judged, empty if it can.
         rules: When to look and when to decide.
+        checks: What else is asked of a live face, and who it is; None for neither.
     """
 
     def __init__(
@@ -62,11 +64,13 @@ class FaceTracks:
         *,
         problem: Callable[[np.ndarray, Box], str] = face_problem,
         rules: TrackRules | None = None,
+        checks: PersonChecks | None = None,
     ) -> None:
         self._detector = detector
         self._classifier = classifier
         self._problem = problem
         self._rules = rules or TrackRules()
+        self._checks = checks
         self._tracks: list[_Track] = []
         self._small: np.ndarray | None = None
         self._count = 0
@@ -97,8 +101,18 @@ class FaceTracks:
         ):
             self._score(image, time_s)
         self._small, self._seen_s = small, time_s
-        verdicts = [track.verdict() for track in self._tracks]
+        verdicts = [self._verdict(track, image, time_s) for track in self._tracks]
         return sorted(verdicts, key=lambda verdict: -verdict.confidence)
+
+    def _verdict(
+        self, track: "_Track", image: np.ndarray, time_s: float
+    ) -> FaceVerdict:
+        """The track's verdict after all that is asked of it."""
+        if self._checks is None:
+            return track.verdict()
+        if track.person is None:
+            track.person = Person(self._checks)
+        return track.person.checked(track.verdict(), image, time_s)
 
     def _forget_all(self) -> None:
         self._tracks = []
@@ -165,6 +179,8 @@ class FaceTracks:
             problem = self._problem(image, track.box)
             if not problem and track.lost:
                 problem = "hold still"
+            if not problem and track.person is not None and track.person.turned_away:
+                problem = "look ahead"
             track.judged = True
             track.problem = problem
             if problem:
@@ -194,6 +210,7 @@ class _Track:
     detected_s: float = float("-inf")
     scores: deque[tuple[float, float]] = field(default_factory=deque)
     template: np.ndarray | None = None
+    person: Person | None = None
 
     def found(
         self,
@@ -206,6 +223,7 @@ class _Track:
         if self.lost:
             self.scores.clear()
             self.label, self.judged, self.lost = CHECKING, False, False
+            self.person = None
         self.box, self.confidence = detection.box, detection.confidence
         self.detected_s = time_s
         self.template = _patch(small, self.box, shape_hw, TEMPLATE_PX, 1.0)

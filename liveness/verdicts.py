@@ -1,5 +1,6 @@
 """What is said about one face: where it is, its two numbers and its label."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
     from liveness.classifier import LivenessClassifier
     from liveness.faces import Detection
+    from liveness.identity import Match
 
 CHECKING = "checking"  # label of a face that cannot be decided on (yet)
 
@@ -27,6 +29,8 @@ class FaceVerdict:
         label: ``real``, ``fake`` or ``checking``.
         reason: Why the label is ``checking``, for the person; empty otherwise.
         track: Number of the face in a live source; None in a still picture.
+        match: Nearest known person, without name and distance for a face that
+            is not named; None if no known people were given.
     """
 
     box: Box
@@ -35,9 +39,21 @@ class FaceVerdict:
     label: str
     reason: str = ""
     track: int | None = None
+    match: "Match | None" = None
+
+    @property
+    def who(self) -> str:
+        """The person in words; empty for a face that is not named."""
+        if self.match is None or math.isinf(self.match.distance):
+            return ""
+        return f"{self.match.name or 'unknown'}  distance {self.match.distance:.2f}"
 
     def as_json(self) -> dict[str, object]:
-        """The face as JSON values; a still picture has no track and no reason."""
+        """The face as JSON values.
+
+        A still picture has no track and no reason; name and distance are there if
+        known people were given.
+        """
         fields: dict[str, object] = {
             "box": list(self.box),
             "confidence": round(self.confidence, 4),
@@ -46,6 +62,12 @@ class FaceVerdict:
         }
         if self.track is not None:
             fields |= {"track": self.track, "reason": self.reason}
+        if self.match is not None:
+            distance = self.match.distance  # JSON has no infinity
+            fields |= {
+                "name": self.match.name,
+                "distance": None if math.isinf(distance) else round(distance, 4),
+            }
         return fields
 
 
