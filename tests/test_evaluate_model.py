@@ -1,0 +1,183 @@
+"""Measuring and calibrating a model, on a dataset and on clips."""
+
+import csv
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from conftest import portrait_crops, write_crops
+
+import evaluate_model
+from liveness.cli import ROOT, run
+
+REAL_CLIP, FAKE_CLIP = ROOT / "videos/real_1.mp4", ROOT / "videos/fake_1.mp4"
+REAL_PICTURE, FAKE_PICTURE = ROOT / "images/reals/1.jpg", ROOT / "images/fakes/1.jpg"
+
+
+@pytest.fixture
+def model(trained, tmp_path):
+    """A copy of the trained model, to be changed."""
+    return shutil.copytree(trained, tmp_path / "model")
+
+
+@pytest.fixture
+def start(model, tmp_path, monkeypatch):
+    """Runs the script on the model; returns its exit code."""
+    monkeypatch.chdir(tmp_path)
+
+    def start(*options):
+        files = ["-m", model / "liveness.h5", "-l", model / "le.pickle"]
+        given = [str(option) for option in (*options, *files)]
+        return run(lambda: evaluate_model.main(given))
+
+    return start
+
+
+def card_of(model):
+    return json.loads((model / "liveness.json").read_text())
+
+
+def test_report_scores_json_and_figure(start, small_dataset, tmp_path, capsys, model):
+    before = card_of(model)
+    options = ["--scores", "s.csv", "--json", "r.json", "-p", "r.png"]
+    assert start("-d", small_dataset, *options) == 0
+
+    captured = capsys.readouterr()
+    first = captured.out.splitlines()[0]
+    assert first.startswith("12 bona fide faces, 12 attacks, 9 sources, threshold ")
+    for figure in ("APCER print", "APCER screen", "BPCER", "ACER", "EER", "AUC"):
+        assert f"\n{figure} " in captured.out
+    assert "run by OpenCV" in captured.err
+    with (tmp_path / "s.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["path", "label", "attack", "source", "score"]
+    assert len(rows) == 24
+    found = json.loads((tmp_path / "r.json").read_text())
+    assert found["threshold"] == pytest.approx(before["threshold"])
+    refused = [float(r["score"]) < found["threshold"] for r in rows if not r["attack"]]
+    assert found["bpcer"] == pytest.approx(np.mean(refused), abs=1e-6)
+    assert cv2.imread(str(tmp_path / "r.png")) is not None
+    assert card_of(model) == before
+
+
+def test_threshold_option_overrides_the_card(start, small_dataset, capsys):
+    assert start("-d", small_dataset, "--threshold", "0") == 0
+
+    out = capsys.readouterr().out
+    assert "threshold 0.000" in out
+    assert "APCER (worst attack)          100.0%" in out
+
+
+def test_several_datasets_and_unreadable_pictures(
+    start, small_dataset, tmp_path, capsys
+):
+    write_crops(tmp_path / "more/real", portrait_crops(3, seed=9), source="x.mp4#9")
+    (tmp_path / "more/real/2.png").write_text("no picture")
+
+    assert start("-d", small_dataset, "more") == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("14 bona fide faces, 12 attacks, 10 sources")
+    assert "skipped: " in captured.err
+    assert "2.png" in captured.err
+
+
+def test_calibration_writes_the_threshold_into_the_card(
+    start, small_dataset, model, capsys
+):
+    before = card_of(model)
+    assert start("-d", small_dataset, "--calibrate") == 0
+
+    after = card_of(model)
+    rule = "equal error on 12 real and 12 fake faces of dataset"
+    assert after["threshold_rule"] == rule
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed <= {"threshold", "threshold_rule"}
+    captured = capsys.readouterr()
+    assert f"threshold {after['threshold']:.3f}" in captured.out
+    assert "on the faces that the threshold was chosen on" in captured.err
+    assert start("-d", small_dataset) == 0  # and the model uses it from then on
+    assert f"threshold {after['threshold']:.3f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("bpcer", [0.0, 0.25])
+def test_calibration_for_a_wished_bpcer(start, small_dataset, model, tmp_path, bpcer):
+    options = ["--calibrate", "--bpcer", bpcer, "--json", "r.json"]
+    assert start("-d", small_dataset, *options) == 0
+
+    found = json.loads((tmp_path / "r.json").read_text())
+    assert found["bpcer"] == pytest.approx(bpcer)
+    assert card_of(model)["threshold_rule"].startswith(f"BPCER of at most {bpcer:.1%}")
+
+
+def test_own_clips_and_pictures_calibrate(start, model, tmp_path, capsys):
+    clips = ["--real", REAL_CLIP, REAL_PICTURE, "--fake", FAKE_CLIP, FAKE_PICTURE]
+    assert start(*clips, "--calibrate", "--scores", "s.csv") == 0
+
+    captured = capsys.readouterr()
+    assert ", 4 sources" in captured.out
+    assert "APCER own clip" in captured.out
+    assert "real_1.mp4, 1.jpg, fake_1.mp4, 1.jpg" in card_of(model)["threshold_rule"]
+    rows = (tmp_path / "s.csv").read_text().splitlines()
+    assert sum(str(REAL_PICTURE) in row for row in rows) == 1
+    assert sum(str(REAL_CLIP) in row for row in rows) > 5
+
+
+def test_clip_without_a_face_is_said(start, tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "wall.png"), np.full((240, 320, 3), 90, np.uint8))
+
+    assert start("--real", "wall.png", REAL_PICTURE, "--fake", FAKE_PICTURE) == 0
+    assert "wall.png: no face found" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "nothing to measure on"),
+        (["-d", "x", "--bpcer", "0.1"], "--bpcer goes with --calibrate"),
+        (["-d", "x", "--calibrate", "--threshold", "0.5"], "leave out --threshold"),
+        (["-d", "x", "--calibrate", "--bpcer", "2"], "expected 0 to 1"),
+    ],
+    ids=["nothing", "bpcer", "threshold", "range"],
+)
+def test_wrong_usage_exits_with_2(start, options, message, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        start(*options)
+
+    assert exit_.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-d", "missing"], "no dataset folder 'missing'"),
+        (["--real", REAL_PICTURE], "no fake face to measure on"),
+        (["--fake", FAKE_PICTURE], "no real face to measure on"),
+        (["--real", "missing.mp4", "--fake", FAKE_PICTURE], "missing.mp4"),
+        (["--real", "notes.jpg", "--fake", FAKE_PICTURE], "notes.jpg"),
+    ],
+    ids=["dataset", "no fake", "no real", "clip", "text"],
+)
+def test_bad_input_is_one_line(start, options, message, tmp_path, capsys):
+    (tmp_path / "notes.jpg").write_text("no picture")
+
+    assert start(*options) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: ")
+    assert message in error
+
+
+def test_model_without_a_card_cannot_be_calibrated(start, model, tmp_path, capsys):
+    import keras
+
+    old = keras.Sequential(
+        [keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(2)]
+    )
+    (model / "liveness.json").unlink()
+    old.save(model / "liveness.h5")
+
+    pair = ["--real", REAL_PICTURE, "--fake", FAKE_PICTURE]
+    assert start(*pair, "--calibrate") == 1
+    assert "no card to write a threshold into" in capsys.readouterr().err

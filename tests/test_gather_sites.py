@@ -1,0 +1,104 @@
+"""Full frames of many sites become a dataset whose sites stay apart."""
+
+import csv
+import shutil
+
+import pytest
+
+import gather_sites
+from liveness.cli import ROOT, run
+from liveness.dataset import read_dataset
+
+COLUMNS = ("path", "site", "label", "attack", "group")
+ROWS = (
+    ("frames/1.jpg", "office", "real", "", "anna"),
+    ("frames/2.jpg", "office", "fake", "print", "anna"),
+)
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Two pictures of a site in frames.csv, and two videos of another one."""
+    folder = tmp_path / "data"
+    (folder / "frames").mkdir(parents=True)
+    (folder / "videos").mkdir()
+    shutil.copy(ROOT / "images/reals/1.jpg", folder / "frames/1.jpg")
+    shutil.copy(ROOT / "images/fakes/1.jpg", folder / "frames/2.jpg")
+    shutil.copy(ROOT / "videos/real_1.mp4", folder / "videos/my_home_real.mp4")
+    shutil.copy(ROOT / "videos/fake_1.mp4", folder / "videos/my_home_fake.mp4")
+    write_table(folder, ROWS)
+    return folder
+
+
+def write_table(folder, rows, columns=COLUMNS):
+    with (folder / "frames.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([columns, *rows])
+
+
+def start(data, output):
+    given = ["-i", str(data), "-o", str(output), "--per-video", "4"]
+    return run(lambda: gather_sites.main(given))
+
+
+def test_crops_are_a_dataset_with_sites(data, tmp_path, capsys):
+    assert start(data, tmp_path / "out") == 0
+
+    samples = read_dataset([tmp_path / "out"])
+    found = {(s.site, s.label, s.attack) for s in samples}
+    assert found == {
+        ("office/anna", "real", ""),
+        ("office/anna", "fake", "print"),
+        ("my_home", "real", ""),
+        ("my_home", "fake", "replay"),
+    }
+    assert {s.collection for s in samples} == {"office", "my_home"}
+    assert all(s.crop_scale == pytest.approx(2.7) for s in samples)
+    filmed = [s for s in samples if s.site == "my_home" and s.label == "real"]
+    assert 3 <= len(filmed) <= 5
+    out = capsys.readouterr().out
+    assert out.startswith(f"saved {len(samples)} crops in ")
+    assert "0 inputs failed" in out
+
+
+def test_second_run_adds_nothing(data, tmp_path, capsys):
+    shutil.rmtree(data / "videos")
+    assert start(data, tmp_path / "out") == 0
+    assert start(data, tmp_path / "out") == 0
+
+    assert "saved 0 crops" in capsys.readouterr().out
+    assert len(read_dataset([tmp_path / "out"])) == 2
+
+
+def test_bad_inputs_are_counted_and_said(data, tmp_path, capsys):
+    (data / "frames/1.jpg").write_text("no picture")
+    (data / "videos/my_home_real.mp4").write_bytes(b"")
+    write_table(data, [*ROWS, ("frames/missing.jpg", "office", "real", "", "ben")])
+
+    assert start(data, tmp_path / "out") == 1
+    captured = capsys.readouterr()
+    assert "3 inputs failed" in captured.out
+    for name in ("1.jpg", "my_home_real.mp4", "missing.jpg"):
+        assert name in captured.err
+    assert read_dataset([tmp_path / "out"])  # the others were saved
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "message"),
+    [
+        (ROWS, ("path", "site", "label", "attack", "people"), "lacks the column"),
+        ([("frames/1.jpg", "office")], COLUMNS, "short row"),
+        ([("1.jpg", "office", "spoof", "", "a")], COLUMNS, "label 'spoof'"),
+    ],
+    ids=["column", "short", "label"],
+)
+def test_wrong_table_is_refused(data, tmp_path, capsys, rows, columns, message):
+    write_table(data, rows, columns)
+
+    assert start(data, tmp_path / "out") == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_folder_without_anything_is_refused(tmp_path, capsys):
+    assert start(tmp_path, tmp_path / "out") == 1
+    assert "expected frames.csv or videos/SITE_real.*" in capsys.readouterr().err

@@ -1,0 +1,129 @@
+"""Leaving whole sites out: folds, rates by site, and a tiny run."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import write_dataset
+
+import leave_sites_out
+from leave_sites_out import deal_sites, means, rates_by_site, table
+from liveness.cli import run
+from liveness.dataset import Sample
+from liveness.errors import DatasetError
+
+
+def sample(site, attack="", scale=2.7):
+    label = "fake" if attack else "real"
+    return Sample(Path("x.png"), label, attack, site, "s", crop_scale=scale)
+
+
+def test_every_attacked_site_is_left_out_once():
+    samples = [sample(f"{site}/person", "print") for site in "abcdefg"]
+    samples.append(sample("wild"))
+    folds = deal_sites(samples, 3, seed=1)
+
+    assert sorted(site for fold in folds for site in fold) == list("abcdefg")
+    assert sorted(map(len, folds)) == [2, 2, 3]
+    assert folds == deal_sites(samples, 3, seed=1)
+    assert any(folds != deal_sites(samples, 3, seed=seed) for seed in range(2, 6))
+
+
+@pytest.mark.parametrize(("sites", "folds"), [(2, 3), (3, 1), (0, 2)])
+def test_too_few_sites_are_refused(sites, folds):
+    samples = [sample(str(number), "print") for number in range(sites)]
+
+    with pytest.raises(DatasetError, match=f"{sites} sites with attacks"):
+        deal_sites(samples, folds, seed=1)
+
+
+def test_rates_keep_sites_and_kinds_apart():
+    samples = [sample("a"), sample("a", "print"), sample("a", "replay")]
+    samples += [sample("a", scale=None), sample("a", "print", None)]
+    samples += [sample("b"), sample("c", "print")]  # one class only: no rates
+    scores = np.array([0.9, 0.2, 0.8, 0.3, 0.1, 0.9, 0.1])
+
+    crops, frames = rates_by_site(samples, scores, 0.5)
+    assert (crops.site, crops.kind, crops.attack) == ("a", "crops", "print")
+    assert (crops.faces, frames.faces) == (2, 3)
+    assert (crops.apcer, crops.bpcer, crops.eer) == (0, 1, 0)
+    assert (frames.kind, frames.attack) == ("full frames", "print+replay")
+    assert (frames.apcer, frames.bpcer, frames.acer) == (1, 0, 0.5)
+
+
+def test_means_are_over_sites_with_an_interval():
+    samples, scores = [], []
+    for site, fooled in (("a", 0.0), ("b", 0.0), ("c", 1.0)):
+        samples += [sample(site), sample(site, "print")]
+        scores += [0.9, fooled * 0.8]
+    results = rates_by_site(samples, np.array(scores), 0.5)
+
+    found = means(results)
+    (name,) = found
+    value, low, high = found[name]["APCER"]
+    assert name == "full frames, print, 3 sites"
+    assert value == pytest.approx(1 / 3)
+    assert (low, high) == (0, 1)
+    assert "APCER 33.3% (0.0% to 100.0%)" in table(results)
+    assert means(results) == found
+
+
+@pytest.fixture
+def sites(tmp_path):
+    """Four sites with both classes; as many as two folds need and no more."""
+    for number, site in enumerate("abcd"):
+        write_dataset(tmp_path / "data" / site, seed=10 * number, sources=2)
+    return tmp_path / "data"
+
+
+def test_small_run_scores_every_site(sites, tmp_path, short_training, capsys):
+    options = ["-d", sites, "--folds", "2", "--epochs", "1", "--simulate-attacks"]
+    options += ["--json", tmp_path / "t.json", "--scores", tmp_path / "s.csv"]
+    assert run(lambda: leave_sites_out.main([str(one) for one in options])) == 0
+
+    out = capsys.readouterr().out
+    content = json.loads((tmp_path / "t.json").read_text())
+    assert [one["site"] for one in sorted(content["sites"], key=str)] == [*"abcd"]
+    assert all(f"\n{site}  " in out for site in "abcd")
+    assert list(content["means"]) == ["full frames, print+screen, 4 sites"]
+    with (tmp_path / "s.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4 * 16  # every filmed face once, no simulated one
+    assert {row["attack"] for row in rows} == {"", "print", "screen"}
+
+
+def test_training_never_sees_what_is_left_out(sites, monkeypatch):
+    from liveness import training
+    from liveness.dataset import read_dataset
+
+    samples = read_dataset([sites])
+    options = training.TrainingOptions(epochs=1)
+    pixels = training.load_pixels(samples, options, simulate_attacks=True)
+    seen = {}
+
+    def look(train_pixels, validation_pixels, *_):
+        seen.update(train=train_pixels, validation=validation_pixels)
+        return None, {}
+
+    monkeypatch.setattr(training, "train", look)
+    monkeypatch.setattr(
+        training, "score", lambda _, part: np.linspace(0, 1, len(part.samples))
+    )
+    for held_out in ({"a"}, {"a", "b"}, {"b", "c", "d"}):
+        left_out, scores, threshold = leave_sites_out.measure_fold(
+            pixels, held_out, options
+        )
+        assert {s.site for s in left_out} == held_out
+        assert len(scores) == len(left_out)
+        assert 0 <= threshold <= 1
+        used = {name: {s.path for s in part.samples} for name, part in seen.items()}
+        assert used["train"]
+        assert used["validation"]
+        assert used["train"].isdisjoint(used["validation"])
+        assert (used["train"] | used["validation"]).isdisjoint(s.path for s in left_out)
+        assert any(s.attack.startswith("simulated") for s in seen["train"].samples)
+        assert not any(
+            s.attack.startswith("simulated") for s in seen["validation"].samples
+        )
