@@ -96,12 +96,16 @@ def _folder(folder: Path, repetitions: int) -> Row:
     aims = [
         Aim("times one core", ratio(found["ours, one core"], ours), 1.8, True),
     ]
+    by_one = ratio(found["usual"], found["ours, one by one"])
     notes = [
-        f"Ours with --jobs 1 on all cores is {ratio(found['usual'], found['ours, one by one']):.2f} "
-        f"times faster than the usual way: a thread detects while another decodes. With a "
-        f"process per core it is {ratio(found['usual'], ours):.2f} times faster."
+        f"On all cores with --jobs 1, where a thread detects while another decodes, "
+        f"ours is {by_one:.2f} times faster than the usual way; with a process for "
+        f"each core {ratio(found['usual'], ours):.2f} times."
     ]
-    what = f"collect_dataset.py -s 16, {FOLDER_VIDEOS} such videos of {FOLDER_FRAMES} frames"
+    what = (
+        f"collect_dataset.py -s 16, {FOLDER_VIDEOS} such videos of "
+        f"{FOLDER_FRAMES} frames"
+    )
     return Row(what, "s", found["usual"], ours, [], aims, notes)
 
 

@@ -1,7 +1,7 @@
 """What is measured on: the examples, and larger inputs drawn from them."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +10,10 @@ import numpy as np
 
 from benchmarks.timing import ROOT
 from liveness.cli import ROOT as SCRIPTS
+from liveness.dataset import Sample
+from liveness.labels import LABELS
 from liveness.model_files import MODEL_NAME, ModelCard, save_trained_model
+from liveness.preprocess import CROP_SCALE
 
 PICTURE = ROOT / "images" / "reals" / "1.jpg"
 VIDEOS = (ROOT / "videos" / "real_1.mp4", ROOT / "videos" / "fake_1.mp4")
@@ -18,6 +21,7 @@ FULL_HD_WH = (1920, 1080)
 FPS = 30.0
 CODEC = "mp4v"  # MPEG-4 part 2, the best one that OpenCV's wheels write everywhere
 NOISE = 3.0  # standard deviation of a camera's noise, of 255
+CROP_PX = 128  # side of a synthetic crop
 FACE_GRID = ((220, 20), (7, 20), (433, 20), (113, 260), (327, 260))  # left, top
 
 
@@ -69,6 +73,34 @@ def frames_with_faces(faces: int, *, count: int) -> list[np.ndarray]:
             picture[top : top + 200, left : left + 200] = face
         pictures.append(picture)
     return pictures
+
+
+def write_crops(folder: Path, *, count: int) -> list[Path]:
+    """Write different crops of a portrait as PNG; every second one is to be fake."""
+    rng = np.random.default_rng(0)
+    crop = cv2.resize(cv2.imread(str(PICTURE))[:, 80:560], (CROP_PX, CROP_PX))
+    paths = [folder / f"{number}.png" for number in range(count)]
+    for path in paths:
+        noise = rng.normal(rng.uniform(-20, 20), NOISE, crop.shape)
+        picture = np.clip(crop + noise, 0, 255).astype(np.uint8)
+        cv2.imwrite(str(path), picture)
+    return paths
+
+
+def samples_of(paths: Sequence[Path], *, count: int) -> list[Sample]:
+    """Training samples, half of them fake; paths are used over and over."""
+    return [
+        Sample(
+            path=paths[number % len(paths)],
+            label=LABELS[number % 2],
+            attack="" if number % 2 else "print",
+            site=".",
+            source=f"video {number // 100}",
+            frame=number,
+            crop_scale=CROP_SCALE,
+        )
+        for number in range(count)
+    ]
 
 
 def _save_untrained(model_file: Path, encoder_file: Path) -> None:

@@ -5,6 +5,7 @@ python -m benchmarks.live
 
 import json
 import statistics
+from pathlib import Path
 
 from benchmarks.inputs import VIDEOS, model_options
 from benchmarks.live_loop import CAMERA_FPS
@@ -82,8 +83,6 @@ def _parts(command) -> str:
 
 def _agreement(options: tuple[str, ...]) -> str:
     """How the verdicts differ from those with the detector on every frame."""
-    from pathlib import Path
-
     from liveness.boxes import intersection_over_union
     from liveness.tracks import TrackRules
 
