@@ -16,7 +16,7 @@ import numpy as np
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
-TILE_WH = (400, 300)  # pixels of each example
+TILE_WH = (300, 225)  # pixels of each example
 CROP_PX = 200  # side of each crop
 
 
@@ -46,8 +46,8 @@ def crops() -> np.ndarray:
 def main() -> int:
     quality = [cv2.IMWRITE_JPEG_QUALITY, 85]
     with tempfile.TemporaryDirectory() as folder:
-        reals = annotated(ROOT / "images/reals", Path(folder, "reals"), 2)
-        fakes = annotated(ROOT / "images/fakes", Path(folder, "fakes"), 2)
+        reals = annotated(ROOT / "images/reals", Path(folder, "reals"), 4)
+        fakes = annotated(ROOT / "images/fakes", Path(folder, "fakes"), 4)
     cv2.imwrite(str(DOCS / "examples.jpg"), np.vstack([reals, fakes]), quality)
     cv2.imwrite(str(DOCS / "crops.jpg"), crops(), quality)
     return 0
