@@ -32,6 +32,7 @@ def save_history(path: Path, history: Mapping[str, Sequence[float]]) -> None:
         axes.plot(epochs, history[name], ".-", label="training (augmented)")
         axes.plot(epochs, history[f"val_{name}"], ".-", label="validation")
         axes.set(xlabel="epoch", ylabel=name, title=name.capitalize())
+        axes.xaxis.get_major_locator().set_params(integer=True)  # no half epochs
         axes.grid(alpha=0.3)
         axes.legend()
     _save(figure, path)

@@ -26,6 +26,7 @@ def data(tmp_path):
     shutil.copy(ROOT / "images/fakes/1.jpg", folder / "frames/2.jpg")
     shutil.copy(ROOT / "videos/real_1.mp4", folder / "videos/my_home_real.mp4")
     shutil.copy(ROOT / "videos/fake_1.mp4", folder / "videos/my_home_fake.mp4")
+    (folder / "videos/my_notes.txt").touch()  # another name: passed over
     write_table(folder, ROWS)
     return folder
 
