@@ -18,6 +18,7 @@ Map of the package, in the order in which a picture travels:
 ``tracks``, ``quality``   one verdict per person and what stands in its way
 ``challenge``             active challenge: blink or turn the head
 ``identity``              who it is: face encodings
+``persons``               identity and challenge on top of a verdict
 ``overlay``, ``live``     what the live apps draw, and their loop
 ``cli``, ``errors``       arguments, logging, exit codes, failures
 ========================  =====================================================

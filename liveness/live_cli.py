@@ -77,17 +77,17 @@ def add_challenge_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``--challenge``."""
     group = parser.add_argument_group(
         "challenge",
-        "A photograph cannot do what it is asked. A replay of somebody who blinks can\n"
-        "pass a blink, and who tries again and again meets the right order some day;\n"
-        "a face that a computer moves passes everything. It adds to the score, it\n"
-        "replaces nothing. Needs face_recognition.",
+        "A photograph cannot do what it is asked. A replay of somebody who blinks\n"
+        "passes blink, one of somebody who turns guesses the sides right 1 time in 8\n"
+        "and may try again; a face that a computer moves passes everything. It adds\n"
+        "to the score, it replaces nothing. Needs face_recognition.",
     )
     group.add_argument(
         "--challenge",
         choices=CHALLENGES,
-        help="movements a face must make before it can be real: two blinks, turns to "
-        "both sides, or a blink and both turns in random order; after a failure it "
-        "is asked anew",
+        help="movements a face must make before it can be real: two blinks, three "
+        "turns to random sides, or both in random order; after a failure it is "
+        "asked anew",
     )
 
 

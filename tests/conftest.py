@@ -96,3 +96,18 @@ def trained(small_dataset, tmp_path_factory) -> Path:
         options += ["--epochs", "1", "--batch-size", "16"]
         assert train_model.main([str(option) for option in options]) == 0
     return folder
+
+
+@pytest.fixture
+def use_classifier(monkeypatch):
+    """Gives the apps a classifier that scores faces by a function of image and box."""
+    from apps import RuleClassifier
+
+    from liveness.classifier import LivenessClassifier
+
+    def use(rule) -> None:
+        monkeypatch.setattr(
+            LivenessClassifier, "load", lambda *_, **__: RuleClassifier(rule)
+        )
+
+    return use
