@@ -35,6 +35,7 @@ AVERAGING_MOMENTUM = 0.98  # of the averaged weights: about the last 50 batches
 SIMULATED = "simulated "  # how the name of a simulated kind of attack starts
 MIN_ROOM_SCALE = 2.0  # of a crop that can be the background of an attack
 KIND_SHARES = (0.65, 0.35)  # of screens and prints among simulated attacks
+SIMULATED_SHARE = 0.25  # of the drawn fakes, where filmed ones are there too
 COMPOSED_SHARE = 0.6  # of simulated attacks that show a device or paper
 
 logger = logging.getLogger(__name__)
@@ -239,7 +240,10 @@ def train(
         shuffle=False,  # the batches are drawn at random as it is
         verbose=0,
     )
-    return model, history.history
+    # The optimizer's state would make the saved file four times larger.
+    trained = build(side, side, channels, len(LABELS))
+    trained.set_weights(model.get_weights())
+    return trained, history.history
 
 
 def score(model: keras.Model, pixels: Pixels) -> np.ndarray:
@@ -274,17 +278,26 @@ class _EpochLog(keras.callbacks.Callback):
 def drawing_weights(samples: Sequence[Sample]) -> np.ndarray:
     """(N,) probability of each sample to be drawn for a batch.
 
-    Both labels weigh the same. Within a label, a group (site and attack) weighs as
-    the square root of its size: a long film does not drown a short one, and a few
+    Both labels weigh the same, and of the fakes simulated attacks weigh
+    ``SIMULATED_SHARE``. Within each part, a group (site and attack) weighs as the
+    square root of its size: a long film does not drown a short one, and a few
     pictures are not shown over and over.
     """
     groups = [(s.label, s.collection, s.attack) for s in samples]
     sizes = Counter(groups)
     weights = np.array([1 / np.sqrt(sizes[group]) for group in groups])
     is_fake = np.array([s.label == LABELS[0] for s in samples])
-    for part in (is_fake, ~is_fake):
-        weights[part] /= 2 * weights[part].sum()
-    return weights
+    simulated = np.array([s.attack.startswith(SIMULATED) for s in samples])
+    share = SIMULATED_SHARE if (is_fake & ~simulated).any() else 1.0
+    parts = (
+        (~is_fake, 0.5),
+        (is_fake & ~simulated, 0.5 * (1 - share)),
+        (simulated, 0.5 * share),
+    )
+    for part, mass in parts:
+        if part.any():
+            weights[part] *= mass / weights[part].sum()
+    return weights / weights.sum()
 
 
 def _training_batches(pixels: Pixels, options: TrainingOptions) -> tf.data.Dataset:
