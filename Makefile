@@ -1,6 +1,7 @@
 # make demo    set up, then verdicts on the example pictures and videos
 # make test    set up, then the tests
 # make lint    set up, then ruff
+# make bench   set up, then how fast it is, in about ten minutes
 # make clean   remove the environment
 #
 # Needs python3 (3.11 to 3.13) with venv, and a package index that pip can reach.
@@ -14,7 +15,7 @@ INSTALLED := $(VENV)/.installed
 DEV_INSTALLED := $(VENV)/.dev-installed
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint system-libraries test-screen clean
+.PHONY: demo test lint bench system-libraries test-screen clean
 
 demo: $(INSTALLED) system-libraries
 	@echo "== pictures: two portraits as they are, and shown on a phone and a print"
@@ -30,6 +31,9 @@ test: $(DEV_INSTALLED) system-libraries test-screen
 lint: $(DEV_INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+bench: $(INSTALLED) system-libraries
+	$(BIN)/python -m benchmarks.run_all
 
 clean:
 	rm -rf $(VENV)
