@@ -141,6 +141,14 @@ def test_a_turned_head_is_not_scored_and_must_look_ahead(portrait, ahead):
     assert scene.show(seconds=0.5).label == "real"
 
 
+def test_the_prompt_stays_while_the_head_is_on_its_way(portrait, ahead):
+    scene = Scene("turn", portrait, ahead)
+    scene.show(seconds=1)
+    step = scene.challenges[0].steps[0]
+    on_the_way = yawed(ahead, 20 if step == TURN_LEFT else -20)
+    assert scene.show(on_the_way, seconds=0.5).reason == f"1/3: {step}"
+
+
 def test_whose_scores_turn_fake_starts_anew(scene):
     scene.show(seconds=1)
     assert scene.pass_challenge().label == "real"
