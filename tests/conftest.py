@@ -102,7 +102,6 @@ def trained(small_dataset, tmp_path_factory) -> Path:
 def use_classifier(monkeypatch):
     """Gives the apps a classifier that scores faces by a function of image and box."""
     from apps import RuleClassifier
-
     from liveness.classifier import LivenessClassifier
 
     def use(rule) -> None:

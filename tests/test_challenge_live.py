@@ -5,16 +5,16 @@ import json
 import cv2
 import numpy as np
 import pytest
-from apps import ROOT, ScriptedClassifier, ScriptedDetector
-from test_challenge import landmarks_of, with_eyes, yawed
 
 import liveness_app
+from apps import ROOT, ScriptedClassifier, ScriptedDetector
 from liveness.challenge import BLINK, STEP_LIMIT_S, TURN_LEFT, Challenge
 from liveness.cli import run
 from liveness.images import read_image
 from liveness.live_cli import CHALLENGES
 from liveness.persons import RETRY_AFTER_S, PersonChecks
 from liveness.tracks import FaceTracks
+from test_challenge import landmarks_of, with_eyes, yawed
 
 BOX = (224, 103, 423, 340)  # of the face in images/reals/1.jpg
 FRAME_S = 1 / 15

@@ -7,9 +7,9 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from conftest import portrait_crops, write_crops
 
 import evaluate_model
+from conftest import portrait_crops, write_crops
 from liveness.cli import ROOT, run
 
 REAL_CLIP, FAKE_CLIP = ROOT / "videos/real_1.mp4", ROOT / "videos/fake_1.mp4"

@@ -7,8 +7,8 @@ import time
 import cv2
 import numpy as np
 import pytest
-from ip_webcam_server import draw_numbered, read_number
 
+from ip_webcam_server import draw_numbered, read_number
 from liveness import frames, webcam
 from liveness.errors import SourceError
 from liveness.frames import (

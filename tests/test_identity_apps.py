@@ -6,12 +6,12 @@ import pickle
 import cv2
 import numpy as np
 import pytest
-from apps import ROOT, ScriptedClassifier, ScriptedDetector
-from ip_webcam_server import FakePhone, part
 
 import liveness_app
 import liveness_app_android
 import liveness_app_from_picture
+from apps import ROOT, ScriptedClassifier, ScriptedDetector
+from ip_webcam_server import FakePhone, part
 from liveness.cli import run
 from liveness.dlib_faces import encode_face
 from liveness.faces import FaceDetector

@@ -11,8 +11,8 @@ import time
 
 import numpy as np
 import pytest
-from ip_webcam_server import FakePhone, draw_numbered, encode, part, read_number
 
+from ip_webcam_server import FakePhone, draw_numbered, encode, part, read_number
 from liveness import frames
 from liveness.errors import SourceError
 from liveness.frames import Frame, Waiting, open_ip_webcam

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_dataset
 
 import leave_sites_out
+from conftest import write_dataset
 from leave_sites_out import deal_sites, means, rates_by_site, table
 from liveness.cli import run
 from liveness.dataset import Sample

@@ -8,8 +8,8 @@ import types
 import cv2
 import numpy as np
 import pytest
-from apps import ScriptedSource, frames, waiting
 
+from apps import ScriptedSource, frames, waiting
 from liveness import window as window_module
 from liveness.errors import OutputError
 from liveness.frames import Frame

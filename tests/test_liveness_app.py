@@ -11,9 +11,9 @@ import time
 
 import cv2
 import pytest
-from apps import ROOT, save_tiny_model
 
 import liveness_app
+from apps import ROOT, save_tiny_model
 from liveness.cli import run
 
 SCRIPT = ROOT / "liveness_app.py"

@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import pytest
-from apps import ROOT, save_tiny_model
-from ip_webcam_server import FakePhone, part
 
 import liveness_app_android
+from apps import ROOT, save_tiny_model
+from ip_webcam_server import FakePhone, part
 from liveness.cli import run
 
 PORTRAIT = (ROOT / "images/reals/1.jpg").read_bytes()

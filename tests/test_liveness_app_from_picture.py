@@ -8,9 +8,9 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from apps import ROOT, save_tiny_model
 
 import liveness_app_from_picture as app
+from apps import ROOT, save_tiny_model
 from liveness.cli import run
 
 REAL = ROOT / "images/reals/1.jpg"

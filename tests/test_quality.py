@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from apps import ROOT
 from liveness.images import read_image
 from liveness.quality import face_problem
-from apps import ROOT
 
 BOX = (224, 103, 423, 340)  # of the face in images/reals/1.jpg
 

@@ -9,9 +9,9 @@ import cv2
 import h5py
 import numpy as np
 import pytest
-from conftest import portrait_crops, write_crops
 
 import train_model
+from conftest import portrait_crops, write_crops
 from liveness.classifier import LivenessClassifier
 from liveness.cli import run
 from liveness.model_files import ModelPaths, load_keras_model, load_model, sha256_of

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import portrait_crops, write_crops
 
+from conftest import portrait_crops, write_crops
 from liveness.dataset import Sample, read_dataset, split_samples
 from liveness.errors import DatasetError
 from liveness.labels import LABELS

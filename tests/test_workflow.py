@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ip_webcam_server import FakePhone, part
 
+from ip_webcam_server import FakePhone, part
 from liveness.cli import ROOT
 from liveness.dataset import read_crop, read_dataset
 from liveness.images import read_image
