@@ -21,8 +21,8 @@ from benchmarks.timing import (
     script,
 )
 
-FRAMES = 900  # of the one video: 30 s
-FOLDER_VIDEOS, FOLDER_FRAMES = 4, 300
+FRAMES = 600  # of the one video: 20 s
+FOLDER_VIDEOS, FOLDER_FRAMES = 4, 200
 CPU = """
 import resource, sys, time
 from pathlib import Path

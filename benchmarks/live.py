@@ -39,7 +39,7 @@ def measure(repetitions: int) -> list[Row]:
             name: lambda command=command: process_figure(command, "fps")
             for name, command in commands.items()
         }
-        fps = alternate(cases, repetitions)
+        fps = alternate(cases, repetitions, warm_up=False)
         parts = {
             name: _parts(commands[name])
             for name in ("ours", "ours, file", "ours, five")

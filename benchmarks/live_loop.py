@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.inputs import CODEC, frames_with_faces
 
 CAMERA_FPS = 60.0
-USUAL_FACES = 60  # a frame with one takes about 70 ms
+USUAL_FACES = 45  # a frame with one takes about 70 ms
 OUR_FRAMES = 600
 
 

@@ -16,7 +16,7 @@ from benchmarks import collect, help, live, picture, train
 from benchmarks.timing import Row
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-PARTS = {help: 3, picture: 5, live: 3, collect: 3, train: 2}  # and repetitions
+PARTS = {help: 2, picture: 4, live: 3, collect: 3, train: 2}  # and repetitions
 PACKAGES = ("opencv-python", "numpy", "tensorflow", "keras")
 HEADER = ("what", "usual way", "ours", "limit", "aims")
 

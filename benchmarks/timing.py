@@ -67,23 +67,27 @@ class Row:
 
 
 def alternate(
-    cases: Mapping[str, Callable[[], float]], repetitions: int
+    cases: Mapping[str, Callable[[], float]],
+    repetitions: int,
+    *,
+    warm_up: bool = True,
 ) -> dict[str, list[float]]:
     """Measure all cases once, then all again: a slow minute hits each of them.
 
     Args:
         cases: Gives a figure when called, by name.
-        repetitions: How often; one more round before them is thrown away, so that
-            files are in the system's cache.
+        repetitions: How often.
+        warm_up: Throw one more round before them away, so that files are in the
+            system's cache. Cases that time themselves after a start need none.
 
     Returns:
         The figures of each case.
     """
     figures: dict[str, list[float]] = {name: [] for name in cases}
-    for repetition in range(repetitions + 1):
+    for repetition in range(repetitions + warm_up):
         for name, case in cases.items():
             value = case()
-            if repetition:
+            if repetition >= warm_up:
                 figures[name].append(value)
             print(f"  {name}: {value:.4g}", file=sys.stderr, flush=True)
     return figures

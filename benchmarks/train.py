@@ -19,7 +19,7 @@ from benchmarks.timing import (
     run_process,
 )
 
-CROPS = 400  # different pictures; the rows use them over and over
+CROPS = 200  # different pictures; the rows use them over and over
 BATCH, USUAL_BATCH = 64, 4
 FEW, MANY = 10_000, 100_000  # crops whose training must take the same memory
 MAX_MIB = 1536
@@ -45,7 +45,7 @@ def _speed(folder: Path, repetitions: int) -> Row:
         )
         for name, (way, batch) in runs.items()
     }
-    found = alternate(cases, repetitions)
+    found = alternate(cases, repetitions, warm_up=False)
     opened = process_figure(
         module("train_run", "ours", folder, str(BATCH)), "pictures_opened"
     )

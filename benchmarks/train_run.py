@@ -16,8 +16,8 @@ import numpy as np
 from benchmarks.inputs import samples_of
 
 EPOCHS = 3  # the first one, with TensorFlow's preparations, is not timed
-STEPS = 40
-USUAL_IMAGES = 400  # of an epoch of the usual way
+STEPS = 20
+USUAL_IMAGES = 200  # of an epoch of the usual way
 VALIDATION = 64
 PER_COPY = 2000  # crops that the usual way's memory is measured with
 

@@ -137,6 +137,8 @@ def test_ctrl_c_leaves_a_valid_folder(tmp_path, jobs):
             *(sys.executable, SCRIPT, "-i", tmp_path, "-o", tmp_path / "out"),
             *("-s", "1", "--jobs", jobs),
         ],
+        # A shell starts background jobs with Ctrl-C ignored; children inherit it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -155,6 +155,8 @@ def test_ctrl_c_finishes_the_recording(model, tmp_path):
     options = ["--output", video, "--json-frames", *model]
     process = subprocess.Popen(
         [sys.executable, SCRIPT, "--no-display", "--source", VIDEO, *options],
+        # A shell starts background jobs with Ctrl-C ignored; children inherit it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
