@@ -289,6 +289,7 @@ def drawing_weights(samples: Sequence[Sample]) -> np.ndarray:
     is_fake = np.array([s.label == LABELS[0] for s in samples])
     simulated = np.array([s.attack.startswith(SIMULATED) for s in samples])
     share = SIMULATED_SHARE if (is_fake & ~simulated).any() else 1.0
+    share *= simulated.any()
     parts = (
         (~is_fake, 0.5),
         (is_fake & ~simulated, 0.5 * (1 - share)),

@@ -16,8 +16,11 @@ from livenessnet import LivenessNet
 
 pytest.importorskip("tensorflow")
 
+from keras.losses import CategoricalCrossentropy
+
 from liveness import training as subject
 from liveness.training import (
+    LABEL_SMOOTHING,
     SIMULATED,
     TrainingOptions,
     drawing_weights,
@@ -188,14 +191,21 @@ def test_validation_classes_weigh_alike(pixels):
 def test_training_stops_early_and_keeps_the_best_weights(
     pixels, short_training, monkeypatch
 ):
-    """The best epoch comes first: rates this high only make it worse after it."""
-    options = dataclasses.replace(OPTIONS, epochs=8, patience=1, learning_rate=0.5)
-    model, history = train(*pixels, LivenessNet.build, options)
+    """Labels the other way round in validation: what is learned makes it worse."""
+    training, validation = pixels
+    swapped = [
+        dataclasses.replace(one, label=LABELS[not one.is_bona_fide])
+        for one in validation.samples
+    ]
+    validation = dataclasses.replace(validation, samples=swapped)
+    options = dataclasses.replace(OPTIONS, epochs=12, patience=2)
+    model, history = train(training, validation, LivenessNet.build, options)
 
     losses = history["val_loss"]
     assert len(losses) < options.epochs
-    batches = subject._validation_batches(pixels[1])
-    kept = model.evaluate(batches, verbose=0)[0]
+    batches = subject._validation_batches(validation)
+    model.compile(loss=CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING))
+    kept = model.evaluate(batches, verbose=0)
     assert kept == pytest.approx(min(losses), rel=1e-3)
     assert kept < losses[-1]
     assert history.keys() >= {"loss", "accuracy", "val_loss", "val_accuracy"}
