@@ -8,6 +8,7 @@ model's card: python evaluate_model.py --real me.mp4 --fake replay.mp4 --calibra
 
 import argparse
 import dataclasses
+import itertools
 import json
 import logging
 import sys
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 CLIP_EVERY_N_FRAMES = 5  # of a clip for --real or --fake
 CLIP_ATTACK = "own clip"
+BATCH = 64  # faces that are held and scored together
 
 logger = logging.getLogger("liveness.evaluate_model")
 
@@ -105,18 +107,23 @@ def score_faces(
 
     from liveness.evaluation import ScoredFaces
 
-    rows = [
-        *_dataset_crops(arguments.dataset, classifier.card.crop_scale),
-        *_clip_crops(arguments, classifier.card.crop_scale),
-    ]
-    for kind, wanted in (("real", ""), ("fake", None)):
-        if not any((attack == "") == (wanted == "") for _, attack, _, _ in rows):
+    crops = itertools.chain(
+        _dataset_crops(arguments.dataset, classifier.card.crop_scale),
+        _clip_crops(arguments, classifier.card.crop_scale),
+    )
+    rows, scores = [], []
+    # Some at a time: all crops of a large dataset do not fit into memory.
+    while batch := list(itertools.islice(crops, BATCH)):
+        rows += [row for *row, _ in batch]
+        scores.append(classifier.score_crops([crop for *_, crop in batch]))
+    for kind, wanted in (("real", True), ("fake", False)):
+        if not any((attack == "") == wanted for _, attack, _ in rows):
             raise DatasetError(
                 f"no {kind} face to measure on: both real and fake faces are needed"
             )
-    paths, attacks, sources, crops = zip(*rows, strict=True)
-    scores = classifier.score_crops(crops).astype(np.float64).clip(0, 1)
-    return ScoredFaces(paths, attacks, sources, scores)
+    paths, attacks, sources = zip(*rows, strict=True)
+    together = np.concatenate(scores).astype(np.float64).clip(0, 1)
+    return ScoredFaces(paths, attacks, sources, together)
 
 
 def calibrate(

@@ -2,24 +2,34 @@
 
 Map of the package, in the order in which a picture travels:
 
-========================  =====================================================
-``frames``                frame sources: video file, webcam, IP Webcam
-``images``                read, list and write pictures
-``faces``                 SSD ResNet-10 face detector
-``boxes``                 box arithmetic, no pictures
-``preprocess``            face crop and model input: the one crop geometry
-``collecting``            detector and crop to a dataset folder
-``dataset``               dataset folder to samples, labels and splits
-``simulate``              print and replay attacks made from bona fide pictures
-``labels``                class names, their order, the label encoder's file
-``model_files``           the trained model on disk
-``classifier``            face crops in, liveness scores out
-``metrics``, ``plots``    ISO/IEC 30107-3 error rates and figures
-``tracks``, ``quality``   one verdict per person and what stands in its way
-``challenge``             active challenge: blink or turn the head
-``identity``              who it is: face encodings
-``persons``               identity and challenge on top of a verdict
-``overlay``, ``live``     what the live apps draw, and their loop
-``cli``, ``errors``       arguments, logging, exit codes, failures
-========================  =====================================================
+==========================  =========================================================
+``webcam``, ``ip_webcam``   pictures from cameras and phones; threads, reconnecting
+``frames``                  frame sources: the newest frame, or a file's every frame
+``images``, ``files``       pictures on disk; files written whole or not at all
+``boxes``                   box arithmetic, no pictures
+``faces``                   SSD ResNet-10 face detector
+``preprocess``              face crop and model input: the one crop geometry
+``examining``               best faces of pictures and of every n-th frame of videos
+``collecting``              them to a dataset folder
+``dataset``                 dataset folder to samples, labels and splits
+``simulate``                print and replay attacks made from bona fide pictures
+``augment``                 what other cameras would have done to a picture
+``training``                samples to a trained network
+``labels``                  class names, their order, the label encoder's file
+``model_files``             the trained model on disk
+``classifier``              face crops in, liveness scores out
+``metrics``                 ISO/IEC 30107-3 error rates
+``evaluation``, ``plots``   reports and figures of them
+``tracks``, ``quality``     one verdict per person and what stands in its way
+``dlib_faces``              encodings and landmarks
+``identity``                the known people, and the nearest of them
+``enrolling``               pictures of people to that file
+``challenge``               active challenge: blink or turn the head
+``persons``                 identity and challenge on top of a verdict
+``verdicts``                what is said about one face
+``live``, ``live_cli``      the loop of the live apps, and their options
+``overlay``, ``window``     what they draw, and where
+``recorder``, ``progress``  annotated videos; how far a long run is
+``cli``, ``errors``         arguments, logging, exit codes, failures
+==========================  =========================================================
 """
