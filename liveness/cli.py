@@ -4,6 +4,7 @@ import argparse
 import logging
 import math
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_FAKE = 3  # of what answers by its exit code: --once and --verify
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+EXIT_TERMINATED = 143  # 128 + SIGTERM
 
 logger = logging.getLogger(__name__)
 
@@ -156,11 +158,17 @@ def run(main: Callable[[], int]) -> int:
     """Run a script's main and turn what a user can cause into one line on stderr.
 
     Returns:
-        main's own code; 1 after a LivenessError or OSError; 130 after Ctrl-C. Any
-        other exception is a fault of the program and keeps its traceback.
+        main's own code; 1 after a LivenessError or OSError; 130 after Ctrl-C and 143
+        after SIGTERM, both with everything released. Any other exception is a fault
+        of the program and keeps its traceback.
     """
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         return main()
+    except _Terminated:
+        print("terminated", file=sys.stderr)
+        return EXIT_TERMINATED
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -170,6 +178,16 @@ def run(main: Callable[[], int]) -> int:
     except (LivenessError, OSError) as error:
         print(f"error: {_one_line(error)}", file=sys.stderr)
         return EXIT_FAILED
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a script the way Ctrl-C does."""
+
+
+def _terminate(*_: object) -> None:
+    """Signal handler; a second SIGTERM, as of timeout(1), lets the first finish."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise _Terminated
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):

@@ -149,8 +149,13 @@ def test_no_screen_ends_with_one_line(model):
     assert done.stderr.startswith("error: no screen")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
-def test_ctrl_c_finishes_the_recording(model, tmp_path):
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize(
+    ("sent", "code", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+    ids=["Ctrl-C", "SIGTERM"],
+)
+def test_a_stopped_run_finishes_its_recording(model, tmp_path, sent, code, word):
     video = tmp_path / "out.mp4"
     options = ["--output", video, "--json-frames", *model]
     process = subprocess.Popen(
@@ -163,9 +168,12 @@ def test_ctrl_c_finishes_the_recording(model, tmp_path):
     )
     for _ in range(5):
         process.stdout.readline()
-    process.send_signal(signal.SIGINT)
+    for _ in range(2):  # timeout(1) sends its signal twice
+        process.send_signal(sent)
+        if sent == signal.SIGINT:
+            break
     _, err = process.communicate(timeout=20)
-    assert process.returncode == 130 and err.endswith("interrupted\n")
+    assert process.returncode == code and err.endswith(f"{word}\n")
     assert cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FRAME_COUNT) >= 1
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 
