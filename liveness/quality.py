@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from liveness.boxes import Box, box_wh, clip_box
+from liveness.dlib_faces import find_eyes_and_nose
 
 # Chosen so that nearly all frames of webcam and phone videos pass.
 MIN_SIDE_PX = 48  # longer side of the box; below it the crop holds too few pixels
@@ -12,6 +13,9 @@ BORDER_PX = 1  # a box this near to the border goes on beyond it
 DARK_LUMA = 50  # 0 to 255, the face's bright parts: skin tone matters less there
 BRIGHT_LUMA = 235  # 0 to 255, the median: half of the face is burnt out
 MIN_SHARPNESS = 25.0  # variance of the Laplacian on a face of 64 x 64
+# How far the base of the nose lies aside from the middle between the eyes, over the
+# distance of their outer corners: near 0 from the front, 0.3 in a half profile.
+MAX_NOSE_OFFSET = 0.25
 PROBE_WH = (64, 64)  # pixels; sharpness and light are measured at one size
 
 
@@ -25,7 +29,11 @@ def face_problem(image: np.ndarray, box: Box) -> str:
     Returns:
         A few words such as ``too far: come closer``; empty if there is nothing.
     """
-    return _place_problem(image.shape[:2], box) or _light_problem(image, box)
+    return (
+        _place_problem(image.shape[:2], box)
+        or _light_problem(image, box)
+        or _turn_problem(image, box)
+    )
 
 
 def _place_problem(shape_hw: tuple[int, int], box: Box) -> str:
@@ -59,3 +67,15 @@ def _light_problem(image: np.ndarray, box: Box) -> str:
     if cv2.Laplacian(luma, cv2.CV_32F).var() < MIN_SHARPNESS:
         return "blurred: hold still"
     return ""
+
+
+def _turn_problem(image: np.ndarray, box: Box) -> str:
+    """Turned away."""
+    points = find_eyes_and_nose(image, box)
+    if points is None:
+        return ""
+    left, _, right, _, nose = points
+    axis = left - right
+    offset = abs((nose - (left + right) / 2) @ axis)
+    is_turned = offset > MAX_NOSE_OFFSET * (axis @ axis)
+    return "turned away: look ahead" if is_turned else ""
