@@ -31,6 +31,12 @@ MAX_JPEG_BYTES = 32 << 20  # larger than any frame a phone sends
 MAX_POLLS_PER_S = 15  # of /shot.jpg; each one costs the phone a full request
 CHUNK_BYTES = 1 << 16
 SCHEMES = ("http", "https", "rtsp", "rtsps")
+# Where the picture is wide although the phone is set to portrait. Upside down is left
+# to the phone and EXIF: nothing in the picture's shape tells whether it was done.
+PORTRAIT_TURNS = {
+    "portrait": cv2.ROTATE_90_CLOCKWISE,
+    "upsidedown_portrait": cv2.ROTATE_90_COUNTERCLOCKWISE,
+}
 EXPECTED_URL = "expected something like http://192.168.83.33:8080"
 
 logger = logging.getLogger(__name__)
@@ -199,6 +205,7 @@ class IpWebcamConnection:
     ) -> None:
         self.name = address.name.rstrip("/")
         self.details = ""
+        self._turn: int | None = None  # of a picture that lies on its side
         self._address = address
         self._answer_timeout_s = min(ANSWER_TIMEOUT_S, timeout_s / 2)
         self._tls = _tls_context(verify_tls) if address.scheme == "https" else None
@@ -225,7 +232,9 @@ class IpWebcamConnection:
             except _NoPicturesError as shot:
                 raise SourceError(f"{video}; {shot}") from shot
         if not self.details:
-            self.details = self._read_status(base + "status.json")
+            size, orientation = self._read_status(base + "status.json")
+            self.details = ", ".join(filter(None, (size, orientation)))
+            self._turn = PORTRAIT_TURNS.get(orientation)
 
     def grab(self, stall_s: float) -> bytes:
         """The next whole JPEG; SourceError when none comes for that long."""
@@ -233,11 +242,18 @@ class IpWebcamConnection:
             return self._grab(stall_s)
 
     def decode(self, jpeg: bytes) -> np.ndarray | None:
-        """(H, W, 3) uint8 BGR, or None if the JPEG is damaged."""
+        """(H, W, 3) uint8 BGR, or None if the JPEG is damaged.
+
+        It is upright as its EXIF data say; and a wide one of a phone that says it is
+        set to portrait is turned.
+        """
         try:
-            return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+            image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
         except cv2.error:
             return None
+        if image is None or self._turn is None or image.shape[0] >= image.shape[1]:
+            return image
+        return cv2.rotate(image, self._turn)
 
     def interrupt(self) -> None:
         """End what another thread is doing with this connection, for good."""
@@ -326,8 +342,8 @@ class IpWebcamConnection:
                 return pictures[-1]
         raise TimeoutError
 
-    def _read_status(self, target: str) -> str:
-        """Size and orientation as the phone reports them, "" if it does not."""
+    def _read_status(self, target: str) -> tuple[str, str]:
+        """Size and orientation as the phone reports them, "" what it does not."""
         limit_s = min(STATUS_TIMEOUT_S, self._answer_timeout_s / 4)
         probe = IpWebcamConnection(self._address, timeout_s=2 * limit_s)
         probe._tls, probe._interrupted = self._tls, self._interrupted
@@ -337,10 +353,11 @@ class IpWebcamConnection:
                 body = probe._request(target).read(MAX_STATUS_BYTES)
             values = json.loads(body)["curvals"]
             found = [values.get(key) for key in ("video_size", "orientation")]
-            return ", ".join(value for value in found if isinstance(value, str))
+            size, orientation = (x if isinstance(x, str) else "" for x in found)
+            return size, orientation
         except (SourceError, ValueError, KeyError, TypeError, AttributeError) as error:
             logger.debug("no status from the phone: %s", type(error).__name__)
-            return ""
+            return "", ""
         finally:
             probe.close()
 

@@ -44,6 +44,8 @@ class FakePhone:
             None ends the connection, b"" sends nothing. Default: a good part.
         video: Status of /video (200 works), or "html", "silent", "drip".
         shot: The same for /shot.jpg, or "truncated" for every other one.
+        status: The same for /status.json.
+        orientation: What /status.json says of it.
         tls: An ssl.SSLContext for https.
     """
 
@@ -56,10 +58,12 @@ class FakePhone:
         video=200,
         shot=200,
         status=200,
+        orientation="landscape",
         tls=None,
         port=0,
     ):
         self.fps, self.login, self.script = fps, login, list(script)
+        self.orientation = orientation
         self.answers = {"/video": video, "/shot.jpg": shot, "/status.json": status}
         self.sent = -1  # number of the newest frame sent to anybody
         self.requests: list[str] = []
@@ -148,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
             cut = answer == "truncated" and self.owner.sent % 2
             self._send(200, "image/jpeg", jpeg[: len(jpeg) // 2] if cut else jpeg)
         else:
-            values = {"video_size": "160x120", "orientation": "landscape"}
+            values = {"video_size": "160x120", "orientation": self.owner.orientation}
             body = json.dumps({"curvals": values}).encode()
             self._send(200, "application/json", body)
 

@@ -3,11 +3,13 @@
 import contextlib
 import logging
 import os
+import re
 import socket
 import ssl
 import subprocess
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -208,6 +210,34 @@ class TestWorking:
             read_frames(source, 2)
             assert source.details == ""
 
+    @pytest.mark.parametrize(
+        ("orientation", "sent_wh", "top"),
+        [
+            ("landscape", (160, 120), "top"),
+            ("portrait", (160, 120), "left"),
+            ("upsidedown_portrait", (160, 120), "right"),
+            ("portrait", (120, 160), "top"),  # the phone has turned it itself
+            ("upsidedown", (160, 120), "top"),
+            (["portrait"], (160, 120), "top"),
+        ],
+        ids=["wide", "portrait", "upside down portrait", "turned", "upside", "list"],
+    )
+    def test_pictures_are_upright_as_the_phone_is_set(self, orientation, sent_wh, top):
+        image = np.zeros((*sent_wh[::-1], 3), np.uint8)
+        sides = {"top": np.s_[:40], "left": np.s_[:, :40], "right": np.s_[:, -40:]}
+        image[sides[top]] = 255  # what is to be at the top
+        jpeg = encode(image)
+        with (
+            FakePhone(
+                orientation=orientation, script=[lambda n: part(n, jpeg)]
+            ) as phone,
+            open_ip_webcam(phone.url) as source,
+        ):
+            (frame,) = read_frames(source, 1)
+        shape = sent_wh if top != "top" else sent_wh[::-1]
+        assert frame.image.shape[:2] == shape
+        assert frame.image[:30].min() > 200 and frame.image[50:].max() < 50
+
     def test_a_change_of_resolution(self):
         def send(number):
             width = 160 if number < 10 else 320
@@ -372,25 +402,30 @@ class TestFaults:
         assert caplog.text.count("reconnecting") == 1
         assert caplog.text.count("pictures again") == 1
 
-    def test_the_phone_gone_and_back(self, caplog):
+    @pytest.mark.parametrize("speed", [1, 20])
+    def test_the_phone_gone_and_back(self, caplog, monkeypatch, speed):
+        """For a moment, and for half a minute of a clock that runs fast."""
+        clock = SimpleNamespace(monotonic=lambda: speed * time.monotonic())
+        monkeypatch.setattr(frames, "time", clock)
         caplog.set_level(logging.INFO)
         with FakePhone() as phone:
-            source = open_ip_webcam(phone.url, timeout_s=5)
+            source = open_ip_webcam(phone.url)
             read_frames(source, 2)
         with source:
-            states, longest_s, end = [], 0, time.monotonic() + 1.5
+            states, longest_s, end = [], 0, time.monotonic() + 1.6
             while time.monotonic() < end:
                 began = time.monotonic()
                 item = source.read()
                 longest_s = max(longest_s, time.monotonic() - began)
                 if isinstance(item, Waiting):
                     states.append(item.state)
-            assert states[-1] == "reconnecting: no picture for 1 s"
+            (gone_s,) = re.findall(r"reconnecting: no picture for (\d+) s", states[-1])
+            assert 1.2 * speed - 1 < int(gone_s) <= 2 * speed
             assert longest_s < 0.4
             with FakePhone(port=phone.port):
                 read_frames(source, 3)
                 assert source.state == "live"
-        assert caplog.text.count("reconnecting") == 1
+                assert caplog.text.count("reconnecting") == 1
 
     def test_the_phone_gone_for_good(self):
         with FakePhone() as phone:
