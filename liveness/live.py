@@ -50,10 +50,8 @@ class View:
     @cached_property
     def annotated(self) -> np.ndarray:
         """(H, W, 3) uint8, BGR: the picture with all that is drawn on it."""
-        image = draw_faces(
-            self.frame.image.copy(), self.faces, threshold=self.threshold
-        )
-        draw_status(image, self.status)
+        image = draw_status(self.frame.image.copy(), self.status)
+        draw_faces(image, self.faces, threshold=self.threshold)  # over the status
         return draw_banner(image, self.waiting) if self.waiting else image
 
 

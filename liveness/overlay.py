@@ -21,6 +21,8 @@ WHITE: Color = (255, 255, 255)
 DARK: Color = (30, 30, 30)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 REFERENCE_SIDE_PX = 480  # shorter side of the picture at which text has scale 1
+FACE_TEXT = 0.8  # font scales: what is said of a face is read from an arm's length
+SMALL_TEXT = 0.6
 TEXT_HEIGHT = 22  # pixels of the Hershey font's capitals at font scale 1
 DISPLAY_WH = (960, 720)  # the window's picture fits into this
 
@@ -57,7 +59,8 @@ def draw_status(image: np.ndarray, lines: Sequence[str]) -> np.ndarray:
     unit = _unit(image)
     y_top = round(6 * unit)
     for line in lines:
-        y_top = _draw_tag(image, line, (round(6 * unit), y_top), DARK) + round(2 * unit)
+        corner = round(6 * unit), y_top
+        y_top = _draw_tag(image, line, corner, DARK, SMALL_TEXT) + round(2 * unit)
     return image
 
 
@@ -68,8 +71,8 @@ def draw_hint(image: np.ndarray, text: str) -> np.ndarray:
         The same array.
     """
     margin = round(6 * _unit(image))
-    y_top = image.shape[0] - _tag_height(_unit(image)) - margin
-    _draw_tag(image, text, (margin, y_top), DARK)
+    y_top = image.shape[0] - _tag_height(_unit(image), SMALL_TEXT) - margin
+    _draw_tag(image, text, (margin, y_top), DARK, SMALL_TEXT)
     return image
 
 
@@ -127,13 +130,13 @@ def _draw_face(image: np.ndarray, face: FaceVerdict, threshold: float) -> None:
     color = LABEL_COLORS[face.label]
     x_min, y_min, x_max, y_max = face.box
     cv2.rectangle(
-        image, (x_min, y_min), (x_max - 1, y_max - 1), color, max(1, round(2 * unit))
+        image, (x_min, y_min), (x_max - 1, y_max - 1), color, max(1, round(3 * unit))
     )
     word = face.label.upper()
     if face.score is not None:
         word += f" {face.score:.2f}"
-    tag_height = _tag_height(unit)
-    _draw_tag(image, word, (x_min, max(0, y_min - tag_height)), color)
+    tag_height = _tag_height(unit, FACE_TEXT)
+    _draw_tag(image, word, (x_min, y_min - tag_height), color, FACE_TEXT)
     bar_top = min(y_max, image.shape[0] - round(8 * unit))
     bar_bottom = bar_top
     if face.score is not None:
@@ -142,7 +145,7 @@ def _draw_face(image: np.ndarray, face: FaceVerdict, threshold: float) -> None:
         y_top = bar_bottom + round(2 * unit)
         if y_top + tag_height > image.shape[0]:  # no room below: inside the box
             y_top = bar_top - tag_height
-        _draw_tag(image, words, (x_min, y_top), color)
+        _draw_tag(image, words, (x_min, y_top), color, FACE_TEXT)
 
 
 def _draw_bar(
@@ -163,19 +166,20 @@ def _draw_bar(
 
 
 def _draw_tag(
-    image: np.ndarray, text: str, corner: tuple[int, int], color: Color
+    image: np.ndarray, text: str, corner: tuple[int, int], color: Color, size: float
 ) -> int:
     """White or dark text on a filled box, moved into the picture; its lower edge."""
     unit = _unit(image)
-    scale, thickness, pad = 0.6 * unit, max(1, round(1.4 * unit)), round(4 * unit)
+    scale, pad = size * unit, round(4 * unit)
+    thickness = max(1, round(2.4 * scale))
     (text_width, text_height), _ = cv2.getTextSize(text, FONT, scale, thickness)
     x_min = max(0, min(corner[0], image.shape[1] - text_width - 2 * pad))
     y_min = max(0, corner[1])
-    y_max = y_min + _tag_height(unit)
+    y_max = y_min + _tag_height(unit, size)
     right = x_min + text_width + 2 * pad
     cv2.rectangle(image, (x_min, y_min), (right, y_max), color, cv2.FILLED)
     origin = (x_min + pad, y_min + (y_max - y_min + text_height) // 2)
-    ink = DARK if color == LABEL_COLORS["checking"] else WHITE
+    ink = WHITE if color in (DARK, LABEL_COLORS["fake"]) else DARK
     cv2.putText(image, text, origin, FONT, scale, ink, thickness, cv2.LINE_AA)
     return y_max
 
@@ -187,9 +191,9 @@ def _ascii(text: str) -> str:
     return plain.encode("ascii", "replace").decode()
 
 
-def _tag_height(unit: float) -> int:
-    """Height of a tag in pixels."""
-    return round((0.6 * TEXT_HEIGHT + 8) * unit)
+def _tag_height(unit: float, size: float) -> int:
+    """Height of a tag in pixels; ``size`` is the font scale at unit 1."""
+    return round((size * TEXT_HEIGHT + 8) * unit)
 
 
 def _unit(image: np.ndarray) -> float:

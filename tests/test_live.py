@@ -13,7 +13,14 @@ from apps import ScriptedSource, frames, waiting
 from liveness import window as window_module
 from liveness.errors import OutputError
 from liveness.frames import Frame
-from liveness.live import Decisions, EventLines, FrameLines, run_live, save_snapshot
+from liveness.live import (
+    Decisions,
+    EventLines,
+    FrameLines,
+    View,
+    run_live,
+    save_snapshot,
+)
 from liveness.recorder import VideoRecorder
 from liveness.verdicts import FaceVerdict
 from liveness.window import Window, check_screen
@@ -128,6 +135,17 @@ def test_decisions_are_changes_to_real_or_fake():
     act = Decisions(lambda view, face: decided.append((view.frame.index, face.label)))
     run(frames(8), labels, [act])
     assert decided == [(1, "real"), (5, "fake"), (7, "real")]
+
+
+def test_the_status_never_hides_a_verdict():
+    def upper_left(status, label):
+        faces = [FaceVerdict((8, 0, 300, 200), 0.99, 0.6, label)]
+        view = View(frames(1)[0], faces, 0.0, status, 0.5)
+        return view.annotated[:20, 8:70]
+
+    plain = upper_left([], "real")
+    assert (upper_left(["36 fps  lag 28 ms  live"], "real") == plain).all()
+    assert (upper_left([], "fake") != plain).any()
 
 
 def test_snapshot_holds_the_annotated_picture(tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from liveness.challenge import TURN_LEFT, TURN_RIGHT
 from liveness.overlay import (
     DISPLAY_WH,
     LABEL_COLORS,
@@ -59,6 +60,14 @@ def test_reason_is_written_below_the_face():
         blank(), [face("checking", reason="too far: come closer")], threshold=0.5
     )
     assert (without != with_reason)[BOX[3] :].any()
+
+
+def test_the_longest_words_fit_a_phone_held_upright():
+    words = f"4/4: {max(TURN_LEFT, TURN_RIGHT, key=len)}"
+    faces = [face("checking", reason=words, box=(300, 200, 470, 400))]
+    image = draw_faces(blank(640, 480), faces, threshold=0.5)
+    below = (image[412:440] == LABEL_COLORS["checking"]).all(axis=2).any(axis=0)
+    assert below.any() and not below[0]
 
 
 @pytest.mark.parametrize(
