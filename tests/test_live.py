@@ -141,7 +141,7 @@ def test_the_status_never_hides_a_verdict():
     def upper_left(status, label):
         faces = [FaceVerdict((8, 0, 300, 200), 0.99, 0.6, label)]
         view = View(frames(1)[0], faces, 0.0, status, 0.5)
-        return view.annotated[:20, 8:70]
+        return view.annotated[:12, 8:70]
 
     plain = upper_left([], "real")
     assert (upper_left(["36 fps  lag 28 ms  live"], "real") == plain).all()
