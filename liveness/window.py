@@ -54,8 +54,7 @@ class Window:
 
     Args:
         title: Of the window.
-        gui: Module with imshow, waitKey, getWindowProperty, destroyAllWindows and
-            WND_PROP_VISIBLE, as OpenCV has them.
+        gui: Module with OpenCV's window functions and their constants.
         is_live: False shows a file at its own speed.
     """
 
@@ -66,6 +65,9 @@ class Window:
         self._started: float | None = None  # time.monotonic() at time_s 0
 
     def __call__(self, view: View) -> bool:
+        if self._started is None:  # without the toolbar that Qt would add
+            flags = self._gui.WINDOW_AUTOSIZE | self._gui.WINDOW_GUI_NORMAL
+            self._gui.namedWindow(self._title, flags)
         image = draw_hint(fit_for_display(view.annotated), QUIT_HINT)
         self._gui.imshow(self._title, image)
         key = self._gui.waitKey(self._wait_ms(view.time_s)) & 0xFF

@@ -220,10 +220,14 @@ def test_a_video_that_broke_off_is_an_error_and_the_old_one_stays(tmp_path):
 
 def fake_gui(keys=(), visible=1.0):
     """OpenCV's window functions; keys come from a list, shapes go into ``shown``."""
-    keys, shown = list(keys), []
+    keys, shown, opened = list(keys), [], []
     return types.SimpleNamespace(
         shown=shown,
+        opened=opened,
         WND_PROP_VISIBLE=cv2.WND_PROP_VISIBLE,
+        WINDOW_AUTOSIZE=cv2.WINDOW_AUTOSIZE,
+        WINDOW_GUI_NORMAL=cv2.WINDOW_GUI_NORMAL,
+        namedWindow=lambda title, flags: opened.append(flags),
         imshow=lambda title, image: shown.append(image.shape),
         waitKey=lambda wait_ms: keys.pop(0) if keys else -1,
         getWindowProperty=lambda title, number: visible,
@@ -240,6 +244,13 @@ def test_window_ends_on_its_keys(key):
 def test_window_ends_when_it_is_closed():
     window = Window("t", fake_gui(visible=0.0), is_live=True)
     assert run(frames(9), ["real"], [window], is_live=True).frames == 1
+
+
+def test_window_is_opened_once_without_a_toolbar():
+    gui = fake_gui()
+    run(frames(3), ["real"], [Window("t", gui, is_live=True)], is_live=True)
+    (flags,) = gui.opened
+    assert flags & cv2.WINDOW_GUI_NORMAL
 
 
 def test_only_what_is_shown_is_resized():
