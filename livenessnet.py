@@ -25,10 +25,7 @@ class LivenessNet:
         """An untrained network.
 
         Each three channels of the input are one view of the face (the face alone,
-        the face with its surroundings). Each view has blocks and logits of its own,
-        in a layer ``view_1``, ``view_2``, ...; the softmax of their sum decides.
-        A view that shows nothing of use gives logits near 0 and leaves the verdict
-        to the others.
+        the face with its surroundings), and each view has blocks of its own.
 
         Args:
             width: Of the input in pixels, at least 2 ** (blocks + 1) for blocks
@@ -55,29 +52,22 @@ class LivenessNet:
                 f"Received: {width}x{height}"
             )
         inputs = layers.Input((height, width, depth))
-        logits = []
-        for number in range(depth // 3):
-            x = _blocks(_channels(inputs, 3 * number, depth), filters)
-            x = layers.Flatten()(x)
-            x = layers.Dropout(0.3)(x)
-            x = layers.Dense(DENSE_UNITS, activation="relu")(x)
-            x = layers.Dropout(0.3)(x)
-            logits.append(layers.Dense(classes, name=f"view_{number + 1}")(x))
-        total = layers.Add()(logits) if len(logits) > 1 else logits[0]
-        return Model(inputs, layers.Softmax()(total))
-
-
-def _blocks(x, filters: Sequence[int]):
-    """Conv-BN-conv-BN-pool-dropout for each number of filters, then the mean."""
-    from keras import layers
-
-    for number, count in enumerate(filters):
-        # The first convolution halves the picture: four times faster.
-        x = _convolution(x, count, strides=2 if number == 0 else 1)
-        x = _convolution(x, count)
-        x = layers.MaxPooling2D()(x)
-        x = layers.Dropout(0.1)(x)
-    return layers.GlobalAveragePooling2D(keepdims=True)(x)
+        features = []
+        for first in range(0, depth, 3):
+            x = _channels(inputs, first, depth)
+            for number, count in enumerate(filters):
+                # The first convolution halves the picture: four times faster.
+                x = _convolution(x, count, strides=2 if number == 0 else 1)
+                x = _convolution(x, count)
+                x = layers.MaxPooling2D()(x)
+                x = layers.Dropout(0.1)(x)
+            features.append(layers.GlobalAveragePooling2D(keepdims=True)(x))
+        x = layers.Concatenate()(features) if len(features) > 1 else features[0]
+        x = layers.Flatten()(x)
+        x = layers.Dropout(0.4)(x)
+        x = layers.Dense(DENSE_UNITS, activation="relu")(x)
+        x = layers.Dropout(0.4)(x)
+        return Model(inputs, layers.Dense(classes, activation="softmax")(x))
 
 
 def _convolution(x, filters: int, *, strides: int = 1):

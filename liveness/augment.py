@@ -9,19 +9,17 @@ import tensorflow as tf
 
 FLIP = 0.5  # probability of a mirrored picture
 QUARTER_TURN = 0.1  # of a phone's video that lies on its side
-BLUR = 0.6  # of a soft focus
-NOISE = 0.5  # of sensor noise
+BLUR = 0.3  # of a soft focus
+NOISE = 0.3  # of sensor noise
 HIDDEN_CONTEXT = 0.25  # of surroundings that are black, as where none were filmed
 MAX_ROTATION_RAD = 0.2
 MAX_SHIFT = 0.08  # of the side
 ZOOM = (0.9, 1.15)
-# Colour and exposure differ more between cameras than between a face and its
-# picture: what a network learns of them does not hold elsewhere.
-TONE_BEND = 0.7  # of the tone curve; 0.4 is about a gamma of 0.75
-CONTRAST = (0.6, 1.4)
-BRIGHTNESS = 0.2  # added or taken off, of the full range
-CHANNEL_GAIN = (0.7, 1.3)  # white balance, each channel
-MAX_NOISE = 0.05  # standard deviation, of the full range
+TONE_BEND = 0.4  # of the tone curve; 0.4 is about a gamma of 0.75
+CONTRAST = (0.75, 1.25)
+BRIGHTNESS = 0.1  # added or taken off, of the full range
+CHANNEL_GAIN = (0.9, 1.1)  # white balance, each channel
+MAX_NOISE = 0.03  # standard deviation, of the full range
 
 
 @keras.saving.register_keras_serializable(package="liveness")

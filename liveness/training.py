@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import keras
 import numpy as np
@@ -23,15 +22,14 @@ from liveness.boxes import square_around
 from liveness.dataset import Sample, read_crop
 from liveness.errors import DatasetError, ImageError
 from liveness.labels import LABELS
-from liveness.preprocess import CROP_SCALE, crop_face, views_of_crop
+from liveness.preprocess import CROP_SCALE, EVENED, crop_face, views_of_crop
 from liveness.simulate import KINDS, compose_attack, simulate
 
 VIEW_SCALES = (1.0, CROP_SCALE)  # the face alone, and with its surroundings
-INPUT_SIZE_PX = 80
+INPUT_SIZE_PX = 64
 EPOCH_SAMPLES = (640, 6400)  # least and most pictures drawn for one epoch
 SCORING_BATCH = 256
 LABEL_SMOOTHING = 0.05
-VIEW_LOSS = 0.5  # weight of each view's own verdict beside the common one
 WEIGHT_DECAY = 1e-4
 AVERAGING_MOMENTUM = 0.98  # of the averaged weights: about the last 50 batches
 SIMULATED = "simulated "  # how the name of a simulated kind of attack starts
@@ -39,10 +37,6 @@ MIN_ROOM_SCALE = 2.0  # of a crop that can be the background of an attack
 KIND_SHARES = (0.65, 0.35)  # of screens and prints among simulated attacks
 SIMULATED_SHARE = 0.25  # of the drawn fakes, where filmed ones are there too
 COMPOSED_SHARE = 0.6  # of simulated attacks that show a device or paper
-
-COMMON = "common"  # name of the output that all views decide together
-
-T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -167,6 +161,7 @@ def load_pixels(
             crop_scale=scale,
             view_scales=options.view_scales,
             side_px=side,
+            light=EVENED,
         )
         store.write(number, views)
         if kind is None:
@@ -200,8 +195,7 @@ def train(
     Args:
         training: Drawn from so that classes, sites and attacks weigh alike.
         validation: Never augmented; classes weigh alike in its loss.
-        build: Makes the network from width, height, depth and classes; each view
-            gives its logits in a layer ``view_1``, ``view_2``, ...
+        build: Makes the network from width, height, depth and classes.
         options: How.
 
     Returns:
@@ -219,12 +213,7 @@ def train(
         warmup_steps=steps,
         alpha=0.01,
     )
-    # Each view must tell by itself too: else one leans on the other, and fails
-    # where that sees nothing of use.
-    views = {name: outputs_of(model, name) for name in view_names(model)}
-    loss = keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING)
-    trained = keras.Model(model.inputs, {COMMON: model.output, **views})
-    trained.compile(
+    model.compile(
         keras.optimizers.AdamW(
             schedule,
             weight_decay=WEIGHT_DECAY,
@@ -232,57 +221,29 @@ def train(
             ema_momentum=AVERAGING_MOMENTUM,
             ema_overwrite_frequency=None,
         ),
-        dict.fromkeys((COMMON, *views), loss),
-        loss_weights={COMMON: 1.0, **dict.fromkeys(views, VIEW_LOSS)},
-        weighted_metrics={COMMON: ["accuracy"]},
+        keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING),
+        weighted_metrics=["accuracy"],
     )
-
-    def for_each_output(images, *rest):
-        return images, *({name: one for name in (COMMON, *views)} for one in rest)
-
-    history = trained.fit(
-        _training_batches(training, options).map(for_each_output),
+    history = model.fit(
+        _training_batches(training, options),
         epochs=options.epochs,
         steps_per_epoch=steps,
-        validation_data=_validation_batches(validation).map(for_each_output),
+        validation_data=_validation_batches(validation),
         callbacks=[
             # First: what follows it in an epoch sees the averaged weights.
             keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
             keras.callbacks.EarlyStopping(
-                f"val_{COMMON}_loss",
-                mode="min",
-                patience=options.patience,
-                restore_best_weights=True,
+                "val_loss", patience=options.patience, restore_best_weights=True
             ),
             _EpochLog(options.epochs),
         ],
         shuffle=False,  # the batches are drawn at random as it is
         verbose=0,
     )
-    # The network alone, without the optimizer: its state is four times as large.
-    result = build(side, side, channels, len(LABELS))
-    result.set_weights(model.get_weights())
-    return result, _of_common_output(history.history)
-
-
-def view_names(model: keras.Model) -> list[str]:
-    """The layers that hold the logits of each view."""
-    return [one.name for one in model.layers if one.name.startswith("view_")]
-
-
-def outputs_of(model: keras.Model, view: str) -> keras.KerasTensor:
-    """What one view alone makes of its picture: (N, classes), adding up to 1."""
-    return keras.layers.Softmax()(model.get_layer(view).output)
-
-
-def _of_common_output(values: dict[str, T]) -> dict[str, T]:
-    """Losses and accuracies of the common verdict, by Keras' names for one output."""
-    figures = ("loss", "accuracy", "val_loss", "val_accuracy")
-    named = {
-        one: f"val_{COMMON}_{one[4:]}" if one.startswith("val_") else f"{COMMON}_{one}"
-        for one in figures
-    }
-    return {one: values[name] for one, name in named.items() if name in values}
+    # The optimizer's state would make the saved file four times larger.
+    trained = build(side, side, channels, len(LABELS))
+    trained.set_weights(model.get_weights())
+    return trained, history.history
 
 
 def score(model: keras.Model, pixels: Pixels) -> np.ndarray:
@@ -303,7 +264,7 @@ class _EpochLog(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Log the loss and accuracy of both parts."""
-        logs = _of_common_output(logs or {})
+        logs = logs or {}
         logger.info(
             "epoch %d of %d: loss %.3f, accuracy %.3f; validation loss %.3f, "
             "accuracy %.3f",
@@ -318,20 +279,15 @@ def drawing_weights(samples: Sequence[Sample]) -> np.ndarray:
     """(N,) probability of each sample to be drawn for a batch.
 
     Both labels weigh the same, and of the fakes simulated attacks weigh
-    ``SIMULATED_SHARE``. A site weighs as the square root of its size, and the same
-    among the real as among the fake: nothing can be told from the site alone, a
-    long film does not drown a short one, and a few pictures are not shown over and
-    over.
+    ``SIMULATED_SHARE``. Within each part, a group (site and attack) weighs as the
+    square root of its size: a long film does not drown a short one, and a few
+    pictures are not shown over and over.
     """
+    groups = [(s.label, s.collection, s.attack) for s in samples]
+    sizes = Counter(groups)
+    weights = np.array([1 / np.sqrt(sizes[group]) for group in groups])
     is_fake = np.array([s.label == LABELS[0] for s in samples])
     simulated = np.array([s.attack.startswith(SIMULATED) for s in samples])
-    sites = [(s.collection, made) for s, made in zip(samples, simulated, strict=True)]
-    site_sizes = Counter(sites)
-    parts_of_sites = list(zip(sites, is_fake, strict=True))
-    sizes = Counter(parts_of_sites)
-    weights = np.array(
-        [np.sqrt(site_sizes[part[0]]) / sizes[part] for part in parts_of_sites]
-    )
     share = SIMULATED_SHARE if (is_fake & ~simulated).any() else 1.0
     share *= simulated.any()
     parts = (

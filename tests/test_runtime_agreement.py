@@ -55,6 +55,7 @@ def example_faces(runtime):
         crop_scale=card.crop_scale,
         view_scales=card.view_scales,
         side_px=card.input_size_px,
+        light=card.light,
     )
 
 
