@@ -216,7 +216,7 @@ def shell_lines() -> list[str]:
     """What the README tells its reader to type, less the prompt."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     lines = re.findall(r"^ *(?:\$ )?python (\w+\.py .*)", text, re.MULTILINE)
-    return [re.split(r" && | #", line)[0] for line in lines]
+    return [re.split(r" && |; | #", line)[0] for line in lines]
 
 
 @pytest.mark.parametrize("line", shell_lines())
