@@ -1,7 +1,7 @@
 # make demo    set up, then verdicts on the example pictures and videos
 # make test    set up, then the tests
 # make lint    set up, then ruff
-# make bench   set up, then how fast it is, in about ten minutes
+# make bench   set up, then how fast it is, in about twenty minutes
 # make clean   remove the environment
 #
 # Needs python3 (3.11 to 3.13) with venv, and a package index that pip can reach.

@@ -173,8 +173,9 @@ def table(results: Sequence[SiteResult]) -> str:
         )
     for name, figures in means(results).items():
         values = "  ".join(
-            f"{figure} {value:.1%} ({low:.1%} to {high:.1%})"
-            for figure, (value, low, high) in figures.items()
+            f"{figure} {value:.1%}"
+            + (f" ({ends[0]:.1%} to {ends[1]:.1%})" if ends else "")
+            for figure, (value, ends) in figures.items()
         )
         lines.append(f"mean over sites, {name}: {values}")
     return "\n".join(lines)
@@ -182,21 +183,26 @@ def table(results: Sequence[SiteResult]) -> str:
 
 def means(
     results: Sequence[SiteResult],
-) -> dict[str, dict[str, tuple[float, float, float]]]:
-    """Mean over sites with its 95 % interval, by drawing sites, for each kind."""
+) -> dict[str, dict[str, tuple[float, tuple[float, float] | None]]]:
+    """Mean over sites with its 95 % interval, by drawing sites, for each kind.
+
+    One site alone has no interval.
+    """
     import numpy as np
 
     from liveness.metrics import draws_of_sources, interval
 
-    found: dict[str, dict[str, tuple[float, float, float]]] = {}
+    found: dict[str, dict[str, tuple[float, tuple[float, float] | None]]] = {}
     for kind, attack in sorted({(one.kind, one.attack) for one in results}):
         chosen = [one for one in results if (one.kind, one.attack) == (kind, attack)]
         draws = list(draws_of_sources([one.site for one in chosen]))
         figures = {}
         for figure in ("eer", "apcer", "bpcer", "acer"):
             values = np.array([getattr(one, figure) for one in chosen])
-            ends = interval([float(values[rows].mean()) for rows in draws])
-            figures[figure.upper()] = (float(values.mean()), *ends)
+            ends = None
+            if len(chosen) > 1:
+                ends = interval([float(values[rows].mean()) for rows in draws])
+            figures[figure.upper()] = (float(values.mean()), ends)
         found[f"{kind}, {attack}, {len(chosen)} sites"] = figures
     return found
 

@@ -62,12 +62,20 @@ def test_means_are_over_sites_with_an_interval():
 
     found = means(results)
     (name,) = found
-    value, low, high = found[name]["APCER"]
+    value, (low, high) = found[name]["APCER"]
     assert name == "full frames, print, 3 sites"
     assert value == pytest.approx(1 / 3)
     assert (low, high) == (0, 1)
     assert "APCER 33.3% (0.0% to 100.0%)" in table(results)
     assert means(results) == found
+
+
+def test_one_site_has_no_interval():
+    samples = [sample("a"), sample("a", "print")]
+    results = rates_by_site(samples, np.array([0.9, 0.8]), 0.5)
+
+    assert means(results)["full frames, print, 1 sites"]["APCER"] == (1, None)
+    assert "APCER 100.0%  BPCER 0.0%" in table(results)
 
 
 @pytest.fixture
