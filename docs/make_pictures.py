@@ -17,6 +17,8 @@ import numpy as np
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 TILE_WH = (300, 225)  # pixels of each example
+LIVE_FRAMES = (3, 60, 5, 70)  # two of the real video, two of the fake one
+LIVE_WH = (480, 360)  # pixels of each
 CROP_PX = 200  # side of each crop
 
 
@@ -43,13 +45,35 @@ def crops() -> np.ndarray:
     return np.hstack([cv2.resize(c, side, interpolation=cv2.INTER_AREA) for c in read])
 
 
+def live(folder: Path) -> np.ndarray:
+    """Frames of the example videos as the webcam app recorded them."""
+    shown = []
+    for name, numbers in (("real_1", LIVE_FRAMES[:2]), ("fake_1", LIVE_FRAMES[2:])):
+        recorded = folder / f"{name}.mp4"
+        app, source = ROOT / "liveness_app.py", ROOT / "videos" / f"{name}.mp4"
+        command = [sys.executable, app, "--source", source, "--no-display"]
+        command += ["--output", recorded]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        video = cv2.VideoCapture(str(recorded))
+        frames = []
+        while (read := video.read())[0]:
+            frames.append(read[1])
+        video.release()
+        shown.append(
+            np.hstack([cv2.resize(frames[number], LIVE_WH) for number in numbers])
+        )
+    return np.vstack(shown)
+
+
 def main() -> int:
     quality = [cv2.IMWRITE_JPEG_QUALITY, 85]
     with tempfile.TemporaryDirectory() as folder:
         reals = annotated(ROOT / "images/reals", Path(folder, "reals"), 4)
         fakes = annotated(ROOT / "images/fakes", Path(folder, "fakes"), 4)
+        live_view = live(Path(folder))
     cv2.imwrite(str(DOCS / "examples.jpg"), np.vstack([reals, fakes]), quality)
     cv2.imwrite(str(DOCS / "crops.jpg"), crops(), quality)
+    cv2.imwrite(str(DOCS / "live.jpg"), live_view, quality)
     return 0
 
 
