@@ -25,7 +25,8 @@ class LivenessNet:
         """An untrained network.
 
         Each three channels of the input are one view of the face (the face alone,
-        the face with its surroundings), and each view has blocks of its own.
+        the face with its surroundings). All views go through the same layers, and
+        the mean of their logits decides: the weights fit any number of views.
 
         Args:
             width: Of the input in pixels, at least 2 ** (blocks + 1) for blocks
@@ -52,31 +53,41 @@ class LivenessNet:
                 f"Received: {width}x{height}"
             )
         inputs = layers.Input((height, width, depth))
-        features = []
+        layers_of_a_view = _layers(filters, classes)
+        logits = []
         for first in range(0, depth, 3):
             x = _channels(inputs, first, depth)
-            for number, count in enumerate(filters):
-                # The first convolution halves the picture: four times faster.
-                x = _convolution(x, count, strides=2 if number == 0 else 1)
-                x = _convolution(x, count)
-                x = layers.MaxPooling2D()(x)
-                x = layers.Dropout(0.1)(x)
-            features.append(layers.GlobalAveragePooling2D(keepdims=True)(x))
-        x = layers.Concatenate()(features) if len(features) > 1 else features[0]
-        x = layers.Flatten()(x)
-        x = layers.Dropout(0.4)(x)
-        x = layers.Dense(DENSE_UNITS, activation="relu")(x)
-        x = layers.Dropout(0.4)(x)
-        return Model(inputs, layers.Dense(classes, activation="softmax")(x))
+            for layer in layers_of_a_view:
+                x = layer(x)
+            logits.append(x)
+        x = layers.Average()(logits) if len(logits) > 1 else logits[0]
+        return Model(inputs, layers.Softmax()(x))
 
 
-def _convolution(x, filters: int, *, strides: int = 1):
+def _layers(filters: Sequence[int], classes: int) -> list:
+    """Conv-BN-conv-BN-pool-dropout for each number of filters, dense, logits."""
+    from keras import layers
+
+    found = []
+    for number, count in enumerate(filters):
+        # The first convolution halves the picture: four times faster.
+        found += _convolution(count, strides=2 if number == 0 else 1)
+        found += _convolution(count)
+        found += [layers.MaxPooling2D(), layers.Dropout(0.1)]
+    found += [layers.GlobalAveragePooling2D(keepdims=True), layers.Flatten()]
+    found += [layers.Dropout(0.4), layers.Dense(DENSE_UNITS, activation="relu")]
+    return [*found, layers.Dropout(0.4), layers.Dense(classes)]
+
+
+def _convolution(filters: int, *, strides: int = 1) -> list:
     """Conv-BN-ReLU; the runtime folds the normalisation into the convolution."""
     from keras import layers
 
-    x = layers.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False)(x)
-    x = layers.BatchNormalization(momentum=0.95)(x)
-    return layers.ReLU()(x)
+    return [
+        layers.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False),
+        layers.BatchNormalization(momentum=0.95),
+        layers.ReLU(),
+    ]
 
 
 def _channels(x, first: int, depth: int):

@@ -153,7 +153,6 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
     from liveness.metrics import equal_error, error_rates
     from liveness.model_files import import_keras, save_trained_model
     from liveness.plots import save_confusion_matrix, save_history
-    from liveness.preprocess import EVENED
 
     import_keras()  # first, and without TensorFlow's start-up notes
     from liveness.training import TrainingOptions, load_pixels, score, train
@@ -193,7 +192,6 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
         input_size_px=options.input_size_px,
         view_scales=options.view_scales,
         crop_scale=options.view_scales[-1],
-        light=EVENED,
         threshold=threshold,
         threshold_rule=f"equal error on {describe(validation_pixels.samples)} of "
         f"{len({s.source for s in validation_pixels.samples})} validation sources",

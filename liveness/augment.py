@@ -9,68 +9,42 @@ import tensorflow as tf
 
 FLIP = 0.5  # probability of a mirrored picture
 QUARTER_TURN = 0.1  # of a phone's video that lies on its side
-BLUR = 0.3  # of a soft focus
-NOISE = 0.3  # of sensor noise
-HIDDEN_CONTEXT = 0.25  # of surroundings that are black, as where none were filmed
+BLUR = 0.6  # of a soft focus
+NOISE = 0.5  # of sensor noise
 MAX_ROTATION_RAD = 0.2
 MAX_SHIFT = 0.08  # of the side
 ZOOM = (0.9, 1.15)
-TONE_BEND = 0.4  # of the tone curve; 0.4 is about a gamma of 0.75
-CONTRAST = (0.75, 1.25)
-BRIGHTNESS = 0.1  # added or taken off, of the full range
-CHANNEL_GAIN = (0.9, 1.1)  # white balance, each channel
-MAX_NOISE = 0.03  # standard deviation, of the full range
+# Colour and exposure differ more between cameras than between a face and its
+# picture: what a network learns of them does not hold elsewhere.
+TONE_BEND = 0.7  # of the tone curve; 0.4 is about a gamma of 0.75
+CONTRAST = (0.6, 1.4)
+BRIGHTNESS = 0.2  # added or taken off, of the full range
+CHANNEL_GAIN = (0.7, 1.3)  # white balance, each channel
+MAX_NOISE = 0.05  # standard deviation, of the full range
 
 
 @keras.saving.register_keras_serializable(package="liveness")
 class RandomCamera(keras.layers.Layer):
-    """Random geometry, colour, focus, noise and surroundings, seeded by the call.
-
-    Args:
-        view_scales: Scale of each view; surroundings are hidden in views that show
-            more than the face.
-    """
-
-    def __init__(self, view_scales: tuple[float, ...], **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.view_scales = tuple(view_scales)
+    """Random geometry, colour, focus and noise, seeded by the call."""
 
     def call(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """A variation of each picture.
 
         Args:
-            images: (N, side, side, 3 * views) float32 in [0, 1].
+            images: (N, side, side, 3) float32 in [0, 1].
             seed: (2,) int32; the same seed gives the same variation.
 
         Returns:
             Of the form of ``images``.
         """
-        seeds = tf.random.split(seed, 5)
+        seeds = tf.random.split(seed, 4)
         images = _move(images, seeds[0])
         filmed = _filmed(images)
         images = _recolour(images, seeds[1])
         images = _blur(images, seeds[2])
         images = _add_noise(images, seeds[3])
         # What was black for want of a picture stays black.
-        return self._hide_context(images * filmed, seeds[4])
-
-    def get_config(self) -> dict:
-        """Arguments to build the layer again."""
-        return {**super().get_config(), "view_scales": self.view_scales}
-
-    def _hide_context(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Black out what lies beyond the face, as in crops without surroundings."""
-        side = images.shape[1]
-        offset = tf.abs(tf.range(side, dtype=tf.float32) - (side - 1) / 2) / side
-        from_centre = tf.maximum(offset[:, None], offset[None, :])
-        masks = [
-            tf.repeat(
-                tf.cast(from_centre <= 0.5 / scale, tf.float32)[..., None], 3, axis=2
-            )
-            for scale in self.view_scales
-        ]
-        hidden = _chance(tf.shape(images)[0], HIDDEN_CONTEXT, seed)
-        return images * tf.maximum(tf.concat(masks, axis=2)[None], 1.0 - hidden)
+        return images * filmed
 
 
 def _uniform(count, low, high, seed, *, shape=(1, 1, 1)) -> tf.Tensor:

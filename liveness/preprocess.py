@@ -17,6 +17,7 @@ AS_FILMED, EVENED = LIGHTS = ("as filmed", "evened")
 EVEN_MEAN = 118.0  # of each channel of an evened view, 0 to 255
 EVEN_DEVIATION = 52.0  # of all its pixels, 0 to 255
 LEAST_DEVIATION = 6.0  # below it a view holds noise, which is not blown up
+LEAST_FILMED = 0.5  # share of a view that must not be black for it to be used
 MAX_CROP_SIDE_PX = 256  # a larger crop is shrunk to this; disk and memory
 
 
@@ -120,6 +121,11 @@ def even_light(view: np.ndarray) -> np.ndarray:
     return result
 
 
+def filmed_share(view: np.ndarray) -> float:
+    """Share of pixels that are not black, 0 to 1; (H, W, 3) uint8."""
+    return float((view.max(axis=2) > 0).mean())
+
+
 def views_of_crop(
     crop: np.ndarray,
     *,
@@ -137,6 +143,8 @@ def views_of_crop(
         view_of_crop(crop, crop_scale=crop_scale, view_scale=scale, side_px=side_px)
         for scale in view_scales
     ]
+    # A view that is mostly black says nothing; the first one speaks for it.
+    views = [view if filmed_share(view) > LEAST_FILMED else views[0] for view in views]
     if light == EVENED:
         views = [even_light(view) for view in views]
     return np.concatenate(views, axis=2)

@@ -22,16 +22,16 @@ from liveness.boxes import square_around
 from liveness.dataset import Sample, read_crop
 from liveness.errors import DatasetError, ImageError
 from liveness.labels import LABELS
-from liveness.preprocess import CROP_SCALE, EVENED, crop_face, views_of_crop
+from liveness.preprocess import CROP_SCALE, crop_face, views_of_crop
 from liveness.simulate import KINDS, compose_attack, simulate
 
 VIEW_SCALES = (1.0, CROP_SCALE)  # the face alone, and with its surroundings
-INPUT_SIZE_PX = 64
-EPOCH_SAMPLES = (640, 6400)  # least and most pictures drawn for one epoch
+INPUT_SIZE_PX = 80
+EPOCH_SAMPLES = (640, 16000)  # least and most pictures drawn for one epoch
 SCORING_BATCH = 256
 LABEL_SMOOTHING = 0.05
 WEIGHT_DECAY = 1e-4
-AVERAGING_MOMENTUM = 0.98  # of the averaged weights: about the last 50 batches
+AVERAGING_MOMENTUM = 0.99  # of the averaged weights: about the last 100 batches
 SIMULATED = "simulated "  # how the name of a simulated kind of attack starts
 MIN_ROOM_SCALE = 2.0  # of a crop that can be the background of an attack
 KIND_SHARES = (0.65, 0.35)  # of screens and prints among simulated attacks
@@ -161,7 +161,6 @@ def load_pixels(
             crop_scale=scale,
             view_scales=options.view_scales,
             side_px=side,
-            light=EVENED,
         )
         store.write(number, views)
         if kind is None:
@@ -202,8 +201,8 @@ def train(
         The network with its best weights, and the history of each epoch.
     """
     keras.utils.set_random_seed(options.seed)
-    side, channels = options.input_size_px, 3 * len(options.view_scales)
-    model = build(side, side, channels, len(LABELS))
+    side, views = options.input_size_px, len(options.view_scales)
+    model = build(side, side, 3, len(LABELS))  # learns from one view at a time
     count = int(np.clip(len(training.samples), *EPOCH_SAMPLES))
     steps = max(1, count // options.batch_size)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -233,15 +232,19 @@ def train(
             # First: what follows it in an epoch sees the averaged weights.
             keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
             keras.callbacks.EarlyStopping(
-                "val_loss", patience=options.patience, restore_best_weights=True
+                "val_loss",
+                patience=options.patience,
+                restore_best_weights=True,
+                # Before that the rate is high and a best epoch is luck.
+                start_from_epoch=options.epochs // 2,
             ),
             _EpochLog(options.epochs),
         ],
         shuffle=False,  # the batches are drawn at random as it is
         verbose=0,
     )
-    # The optimizer's state would make the saved file four times larger.
-    trained = build(side, side, channels, len(LABELS))
+    # Without the optimizer, whose state is three times the weights' size.
+    trained = build(side, side, 3 * views, len(LABELS))
     trained.set_weights(model.get_weights())
     return trained, history.history
 
@@ -279,15 +282,19 @@ def drawing_weights(samples: Sequence[Sample]) -> np.ndarray:
     """(N,) probability of each sample to be drawn for a batch.
 
     Both labels weigh the same, and of the fakes simulated attacks weigh
-    ``SIMULATED_SHARE``. Within each part, a group (site and attack) weighs as the
-    square root of its size: a long film does not drown a short one, and a few
-    pictures are not shown over and over.
+    ``SIMULATED_SHARE``. A site weighs as the square root of its size, and the same
+    among the real as among the fake: nothing can be told from the site alone, and
+    a long film does not drown a short one.
     """
-    groups = [(s.label, s.collection, s.attack) for s in samples]
-    sizes = Counter(groups)
-    weights = np.array([1 / np.sqrt(sizes[group]) for group in groups])
     is_fake = np.array([s.label == LABELS[0] for s in samples])
     simulated = np.array([s.attack.startswith(SIMULATED) for s in samples])
+    sites = [(s.collection, made) for s, made in zip(samples, simulated, strict=True)]
+    site_sizes = Counter(sites)
+    parts_of_sites = list(zip(sites, is_fake, strict=True))
+    sizes = Counter(parts_of_sites)
+    weights = np.array(
+        [np.sqrt(site_sizes[part[0]]) / sizes[part] for part in parts_of_sites]
+    )
     share = SIMULATED_SHARE if (is_fake & ~simulated).any() else 1.0
     share *= simulated.any()
     parts = (
@@ -311,10 +318,11 @@ def _training_batches(pixels: Pixels, options: TrainingOptions) -> tf.data.Datas
         while True:
             rows = np.sort(rng.choice(len(weights), options.batch_size, p=weights))
             seed = rng.integers(0, 2**31 - 1, 2, dtype=np.int32)
-            yield pixels.read(rows), targets[rows], seed
+            view = rng.integers(len(options.view_scales), size=len(rows))
+            yield _one_view(pixels.read(rows), view), targets[rows], seed
 
-    augment = RandomCamera(options.view_scales)
-    shape = (options.batch_size, *pixels.store.shape)
+    augment = RandomCamera()
+    shape = (options.batch_size, *pixels.store.shape[:2], 3)
     signature = (
         tf.TensorSpec(shape, tf.uint8),
         tf.TensorSpec((options.batch_size, len(LABELS)), tf.float32),
@@ -332,8 +340,17 @@ def _training_batches(pixels: Pixels, options: TrainingOptions) -> tf.data.Datas
     )
 
 
+def _one_view(pictures: np.ndarray, view: np.ndarray) -> np.ndarray:
+    """(N, side, side, 3) of (N, side, side, 3 * views); ``view`` tells which, (N,)."""
+    by_view = pictures.reshape(*pictures.shape[:3], -1, 3)
+    return by_view[np.arange(len(view)), :, :, view]
+
+
 def _validation_batches(pixels: Pixels) -> tf.data.Dataset:
-    """The validation samples once, each class with the same total weight."""
+    """The first view of the validation samples, and the last one, each once.
+
+    Each class has the same total weight.
+    """
     targets = pixels.targets
     sizes = np.bincount(targets, minlength=len(LABELS))
     weights = (len(targets) / (2 * sizes[targets])).astype(np.float32)
@@ -343,15 +360,16 @@ def _validation_batches(pixels: Pixels) -> tf.data.Dataset:
         for start in range(0, len(targets), SCORING_BATCH):
             part = slice(start, start + SCORING_BATCH)
             views = pixels.read(part).astype(np.float32) / 255
-            yield views, one_hot[part], weights[part]
+            for view in (views[..., :3], views[..., -3:]):
+                yield view, one_hot[part], weights[part]
 
     signature = (
-        tf.TensorSpec((None, *pixels.store.shape), tf.float32),
+        tf.TensorSpec((None, *pixels.store.shape[:2], 3), tf.float32),
         tf.TensorSpec((None, len(LABELS)), tf.float32),
         tf.TensorSpec((None,), tf.float32),
     )
     batches = tf.data.Dataset.from_generator(read, output_signature=signature)
-    count = -(-len(targets) // SCORING_BATCH)
+    count = 2 * -(-len(targets) // SCORING_BATCH)
     return batches.apply(tf.data.experimental.assert_cardinality(count)).prefetch(1)
 
 
