@@ -119,7 +119,6 @@ class LivenessClassifier:
                 crop_scale=self.card.crop_scale,
                 view_scales=self.card.view_scales,
                 side_px=self.card.input_size_px,
-                light=self.card.light,
             )
             outputs = self._network(batch)
             # Older models end in two sigmoids, which need not add up to 1.

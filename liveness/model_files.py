@@ -32,7 +32,6 @@ from liveness.cli import ROOT
 from liveness.errors import ModelError
 from liveness.files import write_atomically
 from liveness.labels import LABELS, write_label_encoder
-from liveness.preprocess import AS_FILMED, LIGHTS
 
 if TYPE_CHECKING:
     import keras
@@ -74,7 +73,6 @@ class ModelCard:
         input_size_px: Side of the network's square input.
         view_scales: Scale of each view in the network's input, in its order.
         crop_scale: Side of a crop over the face's longer side.
-        light: How a view's light is treated, one of ``preprocess.LIGHTS``.
         threshold: Score from which a face counts as real, 0 to 1.
         threshold_rule: How and on what data the threshold was chosen.
         labels: Classes in the order of the network's outputs.
@@ -97,7 +95,6 @@ class ModelCard:
     threshold_rule: str = ""
     labels: tuple[str, ...] = LABELS
     color_order: str = "BGR"
-    light: str = AS_FILMED
     validation: dict[str, Any] = field(default_factory=dict)
     trained_on: str = ""
     seed: int | None = None
@@ -117,8 +114,6 @@ class ModelCard:
             raise ValueError(f"labels are {self.labels}, expected {LABELS}")
         if self.color_order != "BGR":
             raise ValueError(f"color_order is {self.color_order!r}, expected 'BGR'")
-        if self.light not in LIGHTS:
-            raise ValueError(f"light is {self.light!r}, expected one of {LIGHTS}")
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

@@ -13,10 +13,6 @@ import numpy as np
 from liveness.boxes import Box, clip_box, square_around
 
 CROP_SCALE = 2.7  # side of a crop over the face's longer side; MODEL_CARD.md
-AS_FILMED, EVENED = LIGHTS = ("as filmed", "evened")
-EVEN_MEAN = 118.0  # of each channel of an evened view, 0 to 255
-EVEN_DEVIATION = 52.0  # of all its pixels, 0 to 255
-LEAST_DEVIATION = 6.0  # below it a view holds noise, which is not blown up
 LEAST_FILMED = 0.5  # share of a view that must not be black for it to be used
 MAX_CROP_SIDE_PX = 256  # a larger crop is shrunk to this; disk and memory
 
@@ -96,31 +92,6 @@ def view_of_crop(
     return cv2.resize(view, (side_px, side_px), interpolation=interpolation)
 
 
-def even_light(view: np.ndarray) -> np.ndarray:
-    """A view as under neutral light: same mean of each channel, same contrast.
-
-    Exposure and white balance differ more between cameras than between a face and
-    its picture; what a network learns of them does not hold elsewhere.
-
-    Args:
-        view: (H, W, 3) uint8, BGR; black pixels count as not filmed.
-
-    Returns:
-        (H, W, 3) uint8, BGR, 1 to 255; what was black stays 0.
-
-    Source: grey-world white balance; Buchsbaum, J. Franklin Institute 310 (1980).
-    """
-    filmed = view.max(axis=2) > 0
-    if not filmed.any():
-        return view.copy()
-    pixels = view[filmed].astype(np.float32)
-    pixels -= pixels.mean(axis=0)
-    pixels *= EVEN_DEVIATION / max(float(pixels.std()), LEAST_DEVIATION)
-    result = np.zeros_like(view)
-    result[filmed] = np.clip(pixels + EVEN_MEAN, 1, 255).astype(np.uint8)
-    return result
-
-
 def filmed_share(view: np.ndarray) -> float:
     """Share of pixels that are not black, 0 to 1; (H, W, 3) uint8."""
     return float((view.max(axis=2) > 0).mean())
@@ -132,7 +103,6 @@ def views_of_crop(
     crop_scale: float,
     view_scales: Sequence[float],
     side_px: int,
-    light: str = AS_FILMED,
 ) -> np.ndarray:
     """All views of a crop, stacked along the channels.
 
@@ -145,8 +115,6 @@ def views_of_crop(
     ]
     # A view that is mostly black says nothing; the first one speaks for it.
     views = [view if filmed_share(view) > LEAST_FILMED else views[0] for view in views]
-    if light == EVENED:
-        views = [even_light(view) for view in views]
     return np.concatenate(views, axis=2)
 
 
@@ -156,7 +124,6 @@ def model_input(
     crop_scale: float,
     view_scales: Sequence[float],
     side_px: int,
-    light: str = AS_FILMED,
 ) -> np.ndarray:
     """Batch for a network: the views of each crop, divided by 255.
 
@@ -165,7 +132,6 @@ def model_input(
         crop_scale: The scale they were cropped with.
         view_scales: Scale of each view, as the model's card lists them.
         side_px: Input size of the network in pixels.
-        light: ``AS_FILMED`` or ``EVENED``, as the model's card says.
 
     Returns:
         (N, side_px, side_px, 3 * views) float32 in [0, 1], BGR in each view.
@@ -179,7 +145,6 @@ def model_input(
             crop_scale=crop_scale,
             view_scales=view_scales,
             side_px=side_px,
-            light=light,
         )
         np.multiply(views, np.float32(1 / 255), out=batch[number])
     return batch

@@ -55,7 +55,6 @@ def example_faces(runtime):
         crop_scale=card.crop_scale,
         view_scales=card.view_scales,
         side_px=card.input_size_px,
-        light=card.light,
     )
 
 
