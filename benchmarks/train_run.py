@@ -70,10 +70,10 @@ def limit_rate(paths: list[Path], batch_size: int) -> dict[str, float]:
     """Images per second of the network's own step, on one batch in memory."""
     import tensorflow as tf
 
-    from liveness.training import INPUT_SIZE_PX, VIEW_SCALES
+    from liveness.training import INPUT_SIZE_PX
 
     rng = np.random.default_rng(0)
-    shape = (batch_size, INPUT_SIZE_PX, INPUT_SIZE_PX, 3 * len(VIEW_SCALES))
+    shape = (batch_size, INPUT_SIZE_PX, INPUT_SIZE_PX, 3)
     data = tf.constant(rng.random(shape), tf.float32)
     targets = tf.constant(np.eye(2, dtype=np.float32)[np.arange(batch_size) % 2])
     dataset = tf.data.Dataset.from_tensors((data, targets)).repeat()
@@ -84,14 +84,14 @@ def _fit(data, steps: int, batch_size: int) -> dict[str, float]:
     """Fit an untrained network and time the epochs after the first."""
     import keras
 
-    from liveness.training import INPUT_SIZE_PX, VIEW_SCALES
+    from liveness.training import INPUT_SIZE_PX
     from livenessnet import LivenessNet
 
     ends: list[float] = []
     note = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda *_: ends.append(time.perf_counter())
     )
-    model = LivenessNet.build(INPUT_SIZE_PX, INPUT_SIZE_PX, 3 * len(VIEW_SCALES), 2)
+    model = LivenessNet.build(INPUT_SIZE_PX, INPUT_SIZE_PX, 3, 2)
     model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
     model.fit(data, epochs=EPOCHS, steps_per_epoch=steps, verbose=0, callbacks=[note])
     images = steps * batch_size * (EPOCHS - 1)

@@ -8,11 +8,11 @@ import numpy as np
 
 from liveness.preprocess import CROP_SCALE, model_input
 
-VIEW_SCALES = (1.0, CROP_SCALE)  # as in liveness.training
+VIEW_SCALES = (1.0,)  # the network learns from one view of a sample
 
 
 def load_all(paths: Sequence[Path], *, side_px: int) -> np.ndarray:
-    """(N, side, side, 6): every picture, read into one array of float64."""
+    """(N, side, side, 3): every picture, read into one array of float64."""
     data = []
     for path in paths:
         batch = model_input(
@@ -33,16 +33,7 @@ def augment(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         centre, rng.uniform(-20, 20), rng.uniform(0.85, 1.15)
     )
     matrix[:, 2] += rng.uniform(-0.2, 0.2, 2) * side
-    views = [
-        cv2.warpAffine(
-            image[..., first : first + 3],
-            matrix,
-            (side, side),
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        for first in range(0, image.shape[2], 3)
-    ]
-    moved = np.concatenate(views, axis=2)
+    moved = cv2.warpAffine(image, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
     moved = np.clip(moved * rng.uniform(0.8, 1.2), 0, 1)
     return moved[:, ::-1] if rng.random() < 0.5 else moved
 
