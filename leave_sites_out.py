@@ -1,10 +1,12 @@
 """Measure how training holds on sites that it never saw.
 
-python leave_sites_out.py -d DATA gathered --simulate-attacks --json table.json
+python leave_sites_out.py -d DATA gathered --simulate-attacks --scores scores.csv
 
 The sites are dealt into folds. For each fold a network is trained on the other
-sites, its threshold is chosen on some of those, and the sites of the fold are
-scored. Crops with and without surroundings are reported apart.
+sites, and scores the sites of the fold. The threshold that a site is measured at
+comes from the scores of the other folds: no site has a say in its own. Crops with
+and without surroundings are reported apart. --within SITE leaves out the groups
+(people) of that one site instead.
 """
 
 import argparse
@@ -32,15 +34,22 @@ if TYPE_CHECKING:
     from liveness.dataset import Sample
     from liveness.training import Pixels, TrainingOptions
 
-VALIDATION_SHARE = 0.15  # of the training sites; they choose epoch and threshold
 WIDE, TIGHT = "full frames", "crops"
 
 logger = logging.getLogger("liveness.leave_sites_out")
 
 
 @dataclass(frozen=True)
+class Fold:
+    """Samples of the parts (sites, people) that were left out, and their scores."""
+
+    samples: "list[Sample]"
+    scores: "np.ndarray"
+
+
+@dataclass(frozen=True)
 class SiteResult:
-    """Rates on one site that was left out, at its fold's threshold."""
+    """Rates on one part that was left out, at its fold's threshold."""
 
     site: str
     kind: str  # crops or full frames
@@ -66,8 +75,13 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="dataset folders with several sites",
     )
+    parser.add_argument(
+        "--within",
+        metavar="SITE",
+        help="leave out groups of this site, and train on the rest and all others",
+    )
     parser.add_argument("--folds", type=positive_int, default=5, metavar="N")
-    parser.add_argument("--epochs", type=positive_int, default=12, metavar="N")
+    parser.add_argument("--epochs", type=positive_int, default=30, metavar="N")
     parser.add_argument("--seed", type=seed_number, default=7, metavar="N")
     parser.add_argument(
         "--simulate-attacks", action="store_true", help="as in train_model.py"
@@ -79,69 +93,102 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def deal_sites(samples: "Sequence[Sample]", folds: int, seed: int) -> list[set[str]]:
+def part_of(sample: "Sample", within: str | None) -> str:
+    """What is left out together with this sample: its site, or its group."""
+    return sample.site if sample.collection == within else sample.collection
+
+
+def deal_parts(
+    samples: "Sequence[Sample]", folds: int, seed: int, *, within: str | None = None
+) -> list[set[str]]:
     """The sites that have attacks, dealt into folds at random.
 
+    Args:
+        samples: Of all sites.
+        folds: 2 or more.
+        seed: Of the dealing.
+        within: Deal the groups of this site instead.
+
     Raises:
-        DatasetError: If there are fewer such sites than folds.
+        DatasetError: If there are fewer such sites or groups than folds.
     """
     import numpy as np
 
-    sites = sorted({s.collection for s in samples if not s.is_bona_fide})
-    if len(sites) < folds or folds < 2:
+    parts = {
+        part_of(s, within)
+        for s in samples
+        if not s.is_bona_fide and within in (None, s.collection)
+    }
+    what = f"groups of {within}" if within else "sites"
+    if len(parts) < folds or folds < 2:
         raise DatasetError(
-            f"{len(sites)} sites with attacks cannot be dealt into {folds} folds: "
-            "expected at least two folds and a site for each"
+            f"{len(parts)} {what} with attacks cannot be dealt into {folds} folds: "
+            "expected at least two folds and one for each"
         )
-    dealt = np.random.default_rng(seed).permutation(sites)
+    dealt = np.random.default_rng(seed).permutation(sorted(parts))
     return [set(map(str, dealt[number::folds])) for number in range(folds)]
 
 
 def measure_fold(
-    pixels: "Pixels", held_out: set[str], options: "TrainingOptions"
-) -> "tuple[list[Sample], np.ndarray, float]":
-    """Train without some sites and score them.
+    to_train: "Pixels",
+    filmed: "Pixels",
+    held_out: set[str],
+    options: "TrainingOptions",
+    *,
+    within: str | None = None,
+) -> Fold:
+    """Train without some parts and score them.
 
-    Returns:
-        The samples of the sites, (N,) scores, and the fold's threshold.
+    Args:
+        to_train: All samples as training reads them, with simulated attacks.
+        filmed: The same samples as the apps feed them, without simulated attacks.
+        held_out: Names of the parts that neither train nor choose anything.
+        options: How to train.
+        within: As in ``deal_parts``.
     """
-    from liveness.dataset import require_both_labels, split_samples
-    from liveness.metrics import equal_error
-    from liveness.training import SIMULATED, score, train
+    from liveness.dataset import require_both_labels
+    from liveness.training import score, train
     from livenessnet import LivenessNet
 
-    filmed = pixels.only(lambda s: not s.attack.startswith(SIMULATED))
-    others = [s for s in filmed.samples if s.collection not in held_out]
-    require_both_labels(others, f"what is left without {', '.join(sorted(held_out))}")
-    kept, chosen, _ = split_samples(
-        others, validation_share=VALIDATION_SHARE, seed=options.seed
-    )
-    # By path: a simulated attack goes where the face that it shows goes.
-    kept_paths, chosen_paths = {s.path for s in kept}, {s.path for s in chosen}
-    training = pixels.only(lambda s: s.path in kept_paths)
-    validation = filmed.only(lambda s: s.path in chosen_paths)
-    left_out = filmed.only(lambda s: s.collection in held_out)
-    model, _ = train(training, validation, LivenessNet.build, options)
-    _, threshold = equal_error(score(model, validation), validation.attacks)
-    return left_out.samples, score(model, left_out), threshold
+    training = to_train.only(lambda s: part_of(s, within) not in held_out)
+    names = ", ".join(sorted(held_out))
+    require_both_labels(training.samples, f"what is left without {names}")
+    left_out = filmed.only(lambda s: part_of(s, within) in held_out)
+    model, _ = train(training, None, LivenessNet.build, options)
+    return Fold(left_out.samples, score(model, left_out))
 
 
-def rates_by_site(
-    samples: "Sequence[Sample]", scores: "np.ndarray", threshold: float
+def threshold_without(folds: Sequence[Fold], number: int) -> float:
+    """Equal error on the folds but this one; each site counts alike."""
+    import numpy as np
+
+    from liveness.metrics import equal_error, weights_of_sources
+
+    others = [fold for other, fold in enumerate(folds) if other != number]
+    samples = [sample for fold in others for sample in fold.samples]
+    attacks = [sample.attack for sample in samples]
+    weights = weights_of_sources([sample.collection for sample in samples], attacks)
+    scores = np.concatenate([fold.scores for fold in others])
+    return equal_error(scores, attacks, weights=weights)[1]
+
+
+def rates_by_part(
+    fold: Fold, threshold: float, *, within: str | None = None
 ) -> list[SiteResult]:
-    """Rates of each site, crops and full frames apart; one class only is left out."""
+    """Rates of each part, crops and full frames apart; one class only is left out."""
     import numpy as np
 
     from liveness.metrics import error_rates
 
     results = []
-    keys = [(s.collection, WIDE if s.crop_scale else TIGHT) for s in samples]
+    keys = [(part_of(s, within), WIDE if s.crop_scale else TIGHT) for s in fold.samples]
     for site, kind in sorted(set(keys)):
         rows = [number for number, key in enumerate(keys) if key == (site, kind)]
-        attacks = [samples[row].attack for row in rows]
+        attacks = [fold.samples[row].attack for row in rows]
         if len({attack == "" for attack in attacks}) < 2:
             continue
-        rates = error_rates(np.asarray(scores)[rows], attacks, threshold=threshold)
+        scores = np.asarray(fold.scores)[rows]
+        rates = error_rates(scores, attacks, threshold=threshold)
         results.append(
             SiteResult(
                 site,
@@ -162,12 +209,12 @@ def rates_by_site(
 def table(results: Sequence[SiteResult]) -> str:
     """One line for each site and the means over sites of each kind."""
     lines = [
-        f"{'site':<10}{'kind':<13}{'attack':<10}{'faces':>6}{'EER':>8}{'AUC':>7}"
+        f"{'site':<18}{'kind':<13}{'attack':<10}{'faces':>6}{'EER':>8}{'AUC':>7}"
         f"{'APCER':>8}{'BPCER':>8}{'ACER':>8}"
     ]
     for one in sorted(results, key=lambda one: (one.kind, one.site)):
         lines.append(
-            f"{one.site:<10}{one.kind:<13}{one.attack:<10}{one.faces:>6}"
+            f"{one.site:<18}{one.kind:<13}{one.attack:<10}{one.faces:>6}"
             f"{one.eer:>8.1%}{one.auc:>7.3f}{one.apcer:>8.1%}{one.bpcer:>8.1%}"
             f"{one.acer:>8.1%}"
         )
@@ -212,43 +259,55 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     set_up_logging(verbose=arguments.verbose)
     from liveness.dataset import read_dataset
-    from liveness.evaluation import ScoredFaces, write_scores
     from liveness.files import write_atomically
     from liveness.model_files import import_keras
 
     samples = read_dataset(arguments.dataset)
-    folds = deal_sites(samples, arguments.folds, arguments.seed)
+    within = arguments.within
+    dealt = deal_parts(samples, arguments.folds, arguments.seed, within=within)
     import_keras()  # first, and without TensorFlow's start-up notes
     from liveness.training import TrainingOptions, load_pixels
 
     options = TrainingOptions(epochs=arguments.epochs, seed=arguments.seed)
-    pixels = load_pixels(
+    to_train = load_pixels(
         samples,
         options,
+        to_train=True,
         simulate_attacks=arguments.simulate_attacks,
-        progress="faces",
+        progress="training faces",
     )
-    results: list[SiteResult] = []
-    scored: list[tuple[Sample, float]] = []
-    for number, held_out in enumerate(folds, 1):
+    filmed = load_pixels(samples, options, progress="faces to score")
+    folds = []
+    for number, held_out in enumerate(dealt, 1):
         logger.info("fold %d leaves out %s", number, ", ".join(sorted(held_out)))
-        faces, scores, threshold = measure_fold(pixels, held_out, options)
-        results += rates_by_site(faces, scores, threshold)
-        scored += zip(faces, scores, strict=True)
-        logger.info("%s", table(results))
+        folds.append(measure_fold(to_train, filmed, held_out, options, within=within))
+        if arguments.scores:  # after each: a fold takes long
+            _write_scores(arguments.scores, folds, within)
+    results: list[SiteResult] = []
+    for number, fold in enumerate(folds):
+        threshold = threshold_without(folds, number)
+        results += rates_by_part(fold, threshold, within=within)
     print(table(results))
     if arguments.json:
         content = {"sites": list(map(asdict, results)), "means": means(results)}
         write_atomically(arguments.json, json.dumps(content, indent=2).encode())
-    if arguments.scores:
-        import numpy as np
-
-        rows = [(str(s.path), s.attack, s.site) for s, _ in scored]
-        paths, attacks, sources = zip(*rows, strict=True)
-        values = np.array([value for _, value in scored])
-        faces = ScoredFaces(paths, attacks, sources, values)
-        write_scores(arguments.scores, faces)
     return EXIT_OK
+
+
+def _write_scores(path: Path, folds: Sequence[Fold], within: str | None) -> None:
+    """The scores of the folds so far; train_model.py reads them."""
+    import numpy as np
+
+    from liveness.evaluation import ScoredFaces, write_scores
+
+    samples = [sample for fold in folds for sample in fold.samples]
+    faces = ScoredFaces(
+        [str(sample.path) for sample in samples],
+        [sample.attack for sample in samples],
+        [part_of(sample, within) for sample in samples],
+        np.concatenate([fold.scores for fold in folds]),
+    )
+    write_scores(path, faces)
 
 
 if __name__ == "__main__":

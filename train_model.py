@@ -24,8 +24,16 @@ from liveness.cli import (
 from liveness.errors import OutputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import keras
+    import numpy as np
+
+    from liveness.dataset import Sample
+    from liveness.evaluation import ScoredFaces
     from liveness.metrics import ErrorRates
     from liveness.model_files import ModelPaths
+    from liveness.training import Pixels, TrainingOptions
 
 logger = logging.getLogger("liveness.train_model")
 
@@ -38,6 +46,23 @@ class Outcome:
     rates: "ErrorRates"
     report: str
     skipped: list[str]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Scored faces that did not train, and the threshold that they give."""
+
+    scores: "np.ndarray"
+    attacks: "Sequence[str]"
+    threshold: float
+    rule: str
+
+    @property
+    def is_bona_fide(self) -> "np.ndarray":
+        """(N,) bool."""
+        import numpy as np
+
+        return np.asarray(self.attacks, str) == ""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -107,6 +132,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="share of sites or sources that validate and never train",
     )
     training.add_argument(
+        "--threshold-from",
+        type=Path,
+        metavar="CSV",
+        help="train on everything; the threshold and the error rates come from these "
+        "scores of leave_sites_out.py, instead of a part that validates",
+    )
+    training.add_argument(
         "--seed",
         type=seed_number,
         default=42,
@@ -131,31 +163,23 @@ def validation_share(text: str) -> float:
 
 def train_model(arguments: argparse.Namespace) -> Outcome:
     """Read, train, choose the threshold and write all files."""
-    from liveness.dataset import (
-        describe,
-        read_dataset,
-        require_both_labels,
-        split_samples,
-    )
+    from liveness.dataset import describe, read_dataset, require_both_labels
+    from liveness.evaluation import read_scores
     from liveness.model_files import ModelCard, ModelPaths, check_output_paths
 
     check_output_paths(ModelPaths(arguments.model, arguments.le))
     _check_figure_paths([arguments.plot, arguments.cm])
+    scored = arguments.threshold_from and read_scores(arguments.threshold_from)
     samples = read_dataset(arguments.dataset)
     if not arguments.simulate_attacks:
         require_both_labels(samples, f"the dataset {_names(arguments.dataset)}")
-    training, validation, warnings = split_samples(
-        samples, validation_share=arguments.validation_split, seed=arguments.seed
-    )
-    for warning in warnings:
-        logger.warning("warning: %s", warning)
 
-    from liveness.metrics import equal_error, error_rates
+    from liveness.metrics import error_rates
     from liveness.model_files import import_keras, save_trained_model
     from liveness.plots import save_confusion_matrix, save_history
 
     import_keras()  # first, and without TensorFlow's start-up notes
-    from liveness.training import TrainingOptions, load_pixels, score, train
+    from liveness.training import TrainingOptions, train
     from livenessnet import LivenessNet
 
     options = TrainingOptions(
@@ -164,12 +188,60 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
         learning_rate=arguments.learning_rate,
         seed=arguments.seed,
     )
+    train_pixels, validation_pixels = _read_parts(samples, options, arguments)
+    trained_on = describe(train_pixels.samples)
+    logger.info("training on %s", trained_on)
+    model, history = train(train_pixels, validation_pixels, LivenessNet.build, options)
+    if validation_pixels is None:
+        judged = _judged_elsewhere(scored)
+    else:
+        judged = _judged_by(model, validation_pixels)
+    rates = error_rates(judged.scores, judged.attacks, threshold=judged.threshold)
+    card = ModelCard(
+        input_size_px=options.input_size_px,
+        view_scales=options.view_scales,
+        crop_scale=options.view_scales[-1],
+        threshold=judged.threshold,
+        threshold_rule=judged.rule,
+        validation=rates.as_json(),
+        trained_on=trained_on,
+        seed=options.seed,
+    )
+    paths = save_trained_model(model, arguments.model, arguments.le, card)
+    save_history(arguments.plot, history)
+    is_bona_fide = judged.is_bona_fide
+    save_confusion_matrix(arguments.cm, is_bona_fide, judged.scores >= rates.threshold)
+    skipped = train_pixels.skipped
+    skipped += validation_pixels.skipped if validation_pixels else []
+    report = _report(is_bona_fide, judged.scores, rates)
+    return Outcome(paths, rates, report, skipped)
+
+
+def _read_parts(
+    samples: "list[Sample]", options: "TrainingOptions", arguments: argparse.Namespace
+) -> "tuple[Pixels, Pixels | None]":
+    """What trains, and what validates unless the scores come from elsewhere."""
+    from liveness.dataset import describe, require_both_labels, split_samples
+    from liveness.training import load_pixels
+
+    training, validation = samples, []
+    if not arguments.threshold_from:
+        training, validation, warnings = split_samples(
+            samples, validation_share=arguments.validation_split, seed=arguments.seed
+        )
+        for warning in warnings:
+            logger.warning("warning: %s", warning)
     train_pixels = load_pixels(
         training,
         options,
+        to_train=True,
         simulate_attacks=arguments.simulate_attacks,
         progress="training faces",
     )
+    require_both_labels(train_pixels.samples, "the training part")
+    if arguments.threshold_from:
+        _warn_of_imbalance(train_pixels.samples)
+        return train_pixels, None
     validation_pixels = load_pixels(
         validation,
         options,
@@ -177,34 +249,37 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
         and all(sample.is_bona_fide for sample in validation),
         progress="validation faces",
     )
-    for pixels, name in ((train_pixels, "training"), (validation_pixels, "validation")):
-        require_both_labels(pixels.samples, f"the {name} part")
-    trained_on = describe(train_pixels.samples)
-    logger.info("training on %s", trained_on)
+    require_both_labels(validation_pixels.samples, "the validation part")
     logger.info("validating on %s", describe(validation_pixels.samples))
     _warn_of_imbalance([*train_pixels.samples, *validation_pixels.samples])
-    model, history = train(train_pixels, validation_pixels, LivenessNet.build, options)
-    scores = score(model, validation_pixels)
-    attacks = validation_pixels.attacks
-    _, threshold = equal_error(scores, attacks)
-    rates = error_rates(scores, attacks, threshold=threshold)
-    card = ModelCard(
-        input_size_px=options.input_size_px,
-        view_scales=options.view_scales,
-        crop_scale=options.view_scales[-1],
-        threshold=threshold,
-        threshold_rule=f"equal error on {describe(validation_pixels.samples)} of "
-        f"{len({s.source for s in validation_pixels.samples})} validation sources",
-        validation=rates.as_json(),
-        trained_on=trained_on,
-        seed=options.seed,
+    return train_pixels, validation_pixels
+
+
+def _judged_by(model: "keras.Model", pixels: "Pixels") -> Judged:
+    """The validation faces, as this model scores them."""
+    from liveness.dataset import describe
+    from liveness.metrics import equal_error
+    from liveness.training import score
+
+    scores = score(model, pixels)
+    _, threshold = equal_error(scores, pixels.attacks)
+    count = len({sample.source for sample in pixels.samples})
+    rule = f"equal error on {describe(pixels.samples)} of {count} validation sources"
+    return Judged(scores, pixels.attacks, threshold, rule)
+
+
+def _judged_elsewhere(faces: "ScoredFaces") -> Judged:
+    """Faces that networks of the same recipe scored without having seen their site."""
+    from liveness.metrics import equal_error, weights_of_sources
+
+    weights = weights_of_sources(faces.sources, faces.attacks)
+    _, threshold = equal_error(faces.scores, faces.attacks, weights=weights)
+    real = sum(attack == "" for attack in faces.attacks)
+    rule = (
+        f"equal error on {real} real, {len(faces.attacks) - real} fake of "
+        f"{len(set(faces.sources))} sites left out, each site counted alike"
     )
-    paths = save_trained_model(model, arguments.model, arguments.le, card)
-    save_history(arguments.plot, history)
-    is_bona_fide = validation_pixels.targets == 1
-    save_confusion_matrix(arguments.cm, is_bona_fide, scores >= threshold)
-    skipped = train_pixels.skipped + validation_pixels.skipped
-    return Outcome(paths, rates, _report(is_bona_fide, scores, rates), skipped)
+    return Judged(faces.scores, faces.attacks, threshold, rule)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -28,7 +28,9 @@ def our_rate(paths: list[Path], batch_size: int) -> dict[str, float]:
     from livenessnet import LivenessNet
 
     options = TrainingOptions(epochs=EPOCHS, batch_size=batch_size)
-    training = load_pixels(samples_of(paths, count=STEPS * batch_size), options)
+    training = load_pixels(
+        samples_of(paths, count=STEPS * batch_size), options, to_train=True
+    )
     validation = load_pixels(samples_of(paths, count=VALIDATION), options)
     ends: list[float] = []
     opened: list[int] = []
@@ -106,7 +108,7 @@ def our_memory(paths: list[Path], count: int) -> dict[str, float]:
     before_mib = _memory_mib("VmRSS")
     options = TrainingOptions(epochs=2)
     start = time.perf_counter()
-    training = load_pixels(samples_of(paths, count=count), options)
+    training = load_pixels(samples_of(paths, count=count), options, to_train=True)
     read_s = time.perf_counter() - start
     validation = load_pixels(samples_of(paths, count=count // 10), options)
     train(training, validation, LivenessNet.build, options)

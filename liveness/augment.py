@@ -8,38 +8,53 @@ import keras
 import tensorflow as tf
 
 FLIP = 0.5  # probability of a mirrored picture
-QUARTER_TURN = 0.1  # of a phone's video that lies on its side
+QUARTER_TURN = 0.25  # of a phone's video that lies on its side
 BLUR = 0.6  # of a soft focus
+OUT_OF_FOCUS = 0.3  # of those: a stronger one
 NOISE = 0.5  # of sensor noise
 MAX_ROTATION_RAD = 0.2
-MAX_SHIFT = 0.08  # of the side
-ZOOM = (0.9, 1.15)
-# Colour and exposure differ more between cameras than between a face and its
-# picture: what a network learns of them does not hold elsewhere.
-TONE_BEND = 0.7  # of the tone curve; 0.4 is about a gamma of 0.75
-CONTRAST = (0.6, 1.4)
-BRIGHTNESS = 0.2  # added or taken off, of the full range
-CHANNEL_GAIN = (0.7, 1.3)  # white balance, each channel
+MAX_STRETCH = 0.1  # of the width, natural logarithm
+SHOWN = (0.7, 1.0)  # share of the picture's side that is seen; less is a zoom
+SHOWN_WIDE = (0.85, 1.0)
+MAX_SHIFT_WIDE = 0.04  # of the side
+FRAMED = 0.5  # of a wide picture whose frame ends nearer to the face
+NEAREST_EDGE = 0.37  # of half the side: just outside the face at a scale of 2.7
+# Twice as much halves what the network learns of screens: MODEL_CARD.md.
+TONE_BEND = 0.35  # of the tone curve; 0.4 is about a gamma of 0.75
+CONTRAST = (0.78, 1.18)
+BRIGHTNESS = 0.1  # added or taken off, of the full range
+CHANNEL_GAIN = (0.88, 1.14)  # white balance, each channel
 MAX_NOISE = 0.05  # standard deviation, of the full range
 
 
-@keras.saving.register_keras_serializable(package="liveness")
 class RandomCamera(keras.layers.Layer):
-    """Random geometry, colour, focus and noise, seeded by the call."""
+    """Random geometry, colour, focus and noise, seeded by the call.
 
-    def call(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    Args:
+        side_px: Side of the pictures that are returned. Larger ones go in, so that
+            a zoom finds detail that is there.
+    """
+
+    def __init__(self, side_px: int) -> None:
+        super().__init__()
+        self._side_px = side_px
+
+    def call(self, images: tf.Tensor, is_wide: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """A variation of each picture.
 
         Args:
             images: (N, side, side, 3) float32 in [0, 1].
+            is_wide: (N,) bool, whether it shows what is around the face: then it
+                moves less, and the frame may end anywhere beside the face.
             seed: (2,) int32; the same seed gives the same variation.
 
         Returns:
-            Of the form of ``images``.
+            (N, side_px, side_px, 3) float32 in [0, 1].
         """
-        seeds = tf.random.split(seed, 4)
-        images = _move(images, seeds[0])
-        filmed = _filmed(images)
+        seeds = tf.random.split(seed, 5)
+        images = _move(images, is_wide, self._side_px, seeds[0])
+        filmed = tf.cast(tf.reduce_max(images, axis=-1, keepdims=True) > 0, tf.float32)
+        filmed *= _random_frame(is_wide, self._side_px, seeds[4])
         images = _recolour(images, seeds[1])
         images = _blur(images, seeds[2])
         images = _add_noise(images, seeds[3])
@@ -57,49 +72,74 @@ def _chance(count, probability: float, seed) -> tf.Tensor:
     return tf.cast(_uniform(count, 0.0, 1.0, seed) < probability, tf.float32)
 
 
-def _move(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Mirror, turn, zoom and shift in one resampling."""
+def _move(
+    images: tf.Tensor, is_wide: tf.Tensor, side_px: int, seed: tf.Tensor
+) -> tf.Tensor:
+    """Mirror, turn, zoom, stretch and shift in one resampling."""
     count, side = tf.shape(images)[0], images.shape[1]
-    seeds = tf.random.split(seed, 6)
+    seeds = tf.random.split(seed, 7)
 
     def draw(low, high, number):
         return tf.random.stateless_uniform((count,), seeds[number], low, high)
 
     flip = tf.where(draw(0.0, 1.0, 0) < FLIP, -1.0, 1.0)
-    quarter = tf.where(
-        draw(0.0, 1.0, 1) < QUARTER_TURN, tf.sign(draw(-1.0, 1.0, 2)), 0.0
-    )
-    angle = draw(-MAX_ROTATION_RAD, MAX_ROTATION_RAD, 3) + quarter * (3.14159265 / 2)
-    zoom = draw(*ZOOM, 4)
-    shift = tf.random.stateless_uniform((count, 2), seeds[5], -MAX_SHIFT, MAX_SHIFT)
-    cosine, sine = tf.cos(angle) / zoom, tf.sin(angle) / zoom
-    centre = (side - 1) / 2
+    turns = tf.where(draw(0.0, 1.0, 1) < QUARTER_TURN, tf.floor(draw(1.0, 4.0, 2)), 0.0)
+    angle = draw(-MAX_ROTATION_RAD, MAX_ROTATION_RAD, 3) + turns * (3.14159265 / 2)
+    shown = draw(0.0, 1.0, 4)
+    face, wide = (low + (high - low) * shown for low, high in (SHOWN, SHOWN_WIDE))
+    shown = tf.where(is_wide, wide, face)
+    stretch = tf.exp(draw(-MAX_STRETCH, MAX_STRETCH, 6))
+    # A zoom leaves room to look beside the centre.
+    reach = tf.where(is_wide, MAX_SHIFT_WIDE, (1 - shown) / 2)[:, None] * side
+    shift = tf.random.stateless_uniform((count, 2), seeds[5], -1.0, 1.0) * reach
+    step = shown * (side / side_px)  # pixels of the source for one of the result
+    cosine, sine = tf.cos(angle) * step, tf.sin(angle) * step
     # Rows of the inverse map: from a pixel of the result to one of the source.
-    x_terms = (flip * cosine, -flip * sine)
+    x_terms = (flip * stretch * cosine, -flip * stretch * sine)
     y_terms = (sine, cosine)
-    offset_x = centre - (x_terms[0] + x_terms[1]) * centre + shift[:, 0] * side
-    offset_y = centre - (y_terms[0] + y_terms[1]) * centre + shift[:, 1] * side
+    before, after = (side - 1) / 2, (side_px - 1) / 2
+    offset_x = before - (x_terms[0] + x_terms[1]) * after + shift[:, 0]
+    offset_y = before - (y_terms[0] + y_terms[1]) * after + shift[:, 1]
     zero = tf.zeros((count,))
     transforms = tf.stack([*x_terms, offset_x, *y_terms, offset_y, zero, zero], axis=1)
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
         transforms=transforms,
-        output_shape=(side, side),
+        output_shape=(side_px, side_px),
         fill_value=0.0,
         interpolation="BILINEAR",
-        fill_mode="CONSTANT",
+        fill_mode="REFLECT",
     )
+
+
+def _random_frame(is_wide: tf.Tensor, side_px: int, seed: tf.Tensor) -> tf.Tensor:
+    """(N, side, side, 1) of ones inside a frame around the face, zeros outside.
+
+    How near a face is to the frame's edge says how it was filmed and not what it
+    is; without this it is what a network learns first.
+    """
+    count = tf.shape(is_wide)[0]
+    seeds = tf.random.split(seed, 3)
+    cut = is_wide & (_uniform(count, 0.0, 1.0, seeds[0], shape=()) < FRAMED)
+    # Each edge by itself: half of the pictures' edges stay where they were.
+    edges = _uniform(count, NEAREST_EDGE, 1.0, seeds[1], shape=(4,))
+    moved = cut[:, None] & (_uniform(count, 0.0, 1.0, seeds[2], shape=(4,)) < 0.5)
+    edges = tf.where(moved, edges, 2.0)
+    place = (tf.range(side_px, dtype=tf.float32) + 0.5) * (2 / side_px) - 1
+    columns = (place > -edges[:, :1]) & (place < edges[:, 1:2])
+    rows = (place > -edges[:, 2:3]) & (place < edges[:, 3:])
+    return tf.cast(rows[:, :, None] & columns[:, None, :], tf.float32)[..., None]
 
 
 def _recolour(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Exposure, contrast, white balance and tone curve of another camera."""
-    count, channels = tf.shape(images)[0], images.shape[-1]
+    count = tf.shape(images)[0]
     seeds = tf.random.split(seed, 4)
     gains = _uniform(count, *CHANNEL_GAIN, seeds[0], shape=(1, 1, 3))
     contrast = _uniform(count, *CONTRAST, seeds[1])
     brightness = _uniform(count, -BRIGHTNESS, BRIGHTNESS, seeds[2])
     bend = _uniform(count, -TONE_BEND, TONE_BEND, seeds[3])
-    factor = contrast * tf.tile(gains, (1, 1, 1, channels // 3))
+    factor = contrast * gains
     # A parabola through black and white: nearly a gamma curve, and much faster.
     curved = images * (1 + bend * (1 - images))
     return tf.clip_by_value((curved - 0.5) * factor + 0.5 + brightness, 0.0, 1.0)
@@ -108,8 +148,10 @@ def _recolour(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 def _blur(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Mix with a softened copy; each picture by a share of its own."""
     count = tf.shape(images)[0]
-    seeds = tf.random.split(seed, 2)
+    seeds = tf.random.split(seed, 3)
     soft = tf.nn.avg_pool2d(images, 3, 1, "SAME")
+    softer = tf.nn.avg_pool2d(soft, 5, 1, "SAME")
+    soft += _chance(count, OUT_OF_FOCUS, seeds[2]) * (softer - soft)
     share = _chance(count, BLUR, seeds[0]) * _uniform(count, 0.0, 1.0, seeds[1])
     return images + share * (soft - images)
 
@@ -125,11 +167,3 @@ def _add_noise(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     reach = 3**0.5
     noise = tf.random.stateless_uniform(tf.shape(images), seeds[2], -reach, reach)
     return tf.clip_by_value(images + noise * strength, 0.0, 1.0)
-
-
-def _filmed(images: tf.Tensor) -> tf.Tensor:
-    """1 where a view shows something, 0 where it is black for want of a picture."""
-    side, channels = images.shape[1], images.shape[-1]
-    views = tf.reshape(images, (-1, side, side, channels // 3, 3))
-    there = tf.cast(tf.reduce_max(views, axis=-1, keepdims=True) > 0, tf.float32)
-    return tf.reshape(tf.tile(there, (1, 1, 1, 1, 3)), tf.shape(images))

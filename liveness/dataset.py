@@ -40,7 +40,8 @@ class Sample:
         label: ``real`` or ``fake``.
         attack: Kind of attack; empty for a bona fide face.
         site: Folder above the label folder, "." in a plain dataset: one
-            collection of one or a few people, cameras and places.
+            collection of one or a few people, cameras and places, and after a
+            slash a group in it, such as one person.
         source: The video, picture or folder that the sample comes from.
         frame: Its number in the source.
         crop_scale: Side of the picture over the face's longer side; None where the
@@ -293,7 +294,7 @@ def _read_list(folder: Path) -> list[Sample] | None:
             path=folder / row["path"],
             label=row["label"],
             attack="" if row["label"] == REAL else row["attack"] or UNNAMED_ATTACK,
-            site=row["site"],
+            site="/".join(dict.fromkeys((row["site"], row["group"] or row["site"]))),
             source=f"{row['group']}/{row['label']}",
             frame=number,
         )

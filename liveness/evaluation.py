@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from liveness.errors import DatasetError
 from liveness.files import write_atomically
 from liveness.metrics import ErrorRates, draws_of_sources, error_rates, interval
 
@@ -106,6 +107,29 @@ def write_scores(path: Path, faces: ScoredFaces) -> None:
         label = "fake" if attack else "real"
         writer.writerow((where, label, attack, source, f"{score:.6f}"))
     write_atomically(path, text.getvalue().encode())
+
+
+def read_scores(path: Path) -> ScoredFaces:
+    """What ``write_scores`` wrote.
+
+    Raises:
+        DatasetError: If it is no such file, or holds one class only.
+    """
+    expected = f"expected a file of --scores with {', '.join(SCORES_COLUMNS)}"
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        scores = np.array([float(row["score"]) for row in rows])
+        paths, attacks, sources = (
+            [row[name] for row in rows] for name in ("path", "attack", "source")
+        )
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise DatasetError(f"'{path}' holds no scores: {expected}") from error
+    if not ((scores >= 0) & (scores <= 1)).all():
+        raise DatasetError(f"'{path}' has a score that is not from 0 to 1: {expected}")
+    if len({attack == "" for attack in attacks}) < 2:
+        raise DatasetError(f"'{path}' lacks real or fake faces: {expected}")
+    return ScoredFaces(paths, attacks, sources, scores)
 
 
 def _on_one_source(name: str, attacks: np.ndarray, sources: Sequence[str]) -> bool:

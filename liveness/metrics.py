@@ -6,6 +6,7 @@ share of bona fide presentations that are refused, ACER their mean. The reported
 APCER is that of the worst attack type. All rates lie between 0 and 1.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -86,14 +87,39 @@ def error_rates(
     )
 
 
-def equal_error(scores: np.ndarray, attacks: Sequence[str]) -> tuple[float, float]:
+def equal_error(
+    scores: np.ndarray,
+    attacks: Sequence[str],
+    *,
+    weights: np.ndarray | None = None,
+) -> tuple[float, float]:
     """Equal error rate over all attacks together, and its threshold.
 
     Where no threshold makes both rates equal, the rate is the mean of the two at
     the (highest) threshold where they are closest; the threshold is the middle
     between the scores around it.
+
+    Args:
+        scores: (N,) probabilities of bona fide.
+        attacks: Kind of attack of each face, empty for bona fide.
+        weights: (N,) how much each face counts; None counts all alike.
     """
-    return _equal_error(np.asarray(scores), *rate_curves(scores, attacks))
+    curves = rate_curves(scores, attacks, weights=weights)
+    return _equal_error(np.asarray(scores), *curves)
+
+
+def weights_of_sources(sources: Sequence[str], attacks: Sequence[str]) -> np.ndarray:
+    """(N,) weights with which each source counts once in APCER and once in BPCER.
+
+    Args:
+        sources: Source of each face.
+        attacks: Kind of attack of each face, empty for bona fide.
+    """
+    parts = [
+        (source, attack == "") for source, attack in zip(sources, attacks, strict=True)
+    ]
+    sizes = Counter(parts)
+    return np.array([1 / sizes[part] for part in parts])
 
 
 def threshold_for_bpcer(
@@ -107,9 +133,17 @@ def threshold_for_bpcer(
 
 
 def rate_curves(
-    scores: np.ndarray, attacks: Sequence[str]
+    scores: np.ndarray,
+    attacks: Sequence[str],
+    *,
+    weights: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """APCER (all attacks together) and BPCER at every threshold that matters.
+
+    Args:
+        scores: (N,) probabilities of bona fide.
+        attacks: Kind of attack of each face, empty for bona fide.
+        weights: (N,) how much each face counts; None counts all alike.
 
     Returns:
         Thresholds, falling, the first above every score; APCER and BPCER at each.
@@ -118,7 +152,7 @@ def rate_curves(
 
     scores, kinds = _checked(scores, attacks)
     accepted_attacks, accepted_bona_fide, thresholds = roc_curve(
-        kinds == "", scores, drop_intermediate=False
+        kinds == "", scores, sample_weight=weights, drop_intermediate=False
     )
     return thresholds, accepted_attacks, 1 - accepted_bona_fide
 

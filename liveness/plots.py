@@ -24,13 +24,14 @@ def save_history(path: Path, history: Mapping[str, Sequence[float]]) -> None:
     Args:
         path: PNG file to write.
         history: Values of each epoch by Keras' names (``loss``, ``val_loss``,
-            ``accuracy``, ``val_accuracy``).
+            ``accuracy``, ``val_accuracy``); those of validation may be missing.
     """
     figure = _figure(10, 4)
     epochs = range(1, len(history["loss"]) + 1)
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         axes.plot(epochs, history[name], ".-", label="training (augmented)")
-        axes.plot(epochs, history[f"val_{name}"], ".-", label="validation")
+        if f"val_{name}" in history:  # not where everything trained
+            axes.plot(epochs, history[f"val_{name}"], ".-", label="validation")
         axes.set(xlabel="epoch", ylabel=name, title=name.capitalize())
         axes.xaxis.get_major_locator().set_params(integer=True)  # no half epochs
         axes.grid(alpha=0.3)

@@ -13,8 +13,9 @@ import numpy as np
 from liveness.boxes import Box, clip_box, square_around
 
 CROP_SCALE = 2.7  # side of a crop over the face's longer side; MODEL_CARD.md
-LEAST_FILMED = 0.5  # share of a view that must not be black for it to be used
-MAX_CROP_SIDE_PX = 256  # a larger crop is shrunk to this; disk and memory
+LEAST_FILMED = 0.2  # share of a view that must not be black for it to be used
+LEAST_FACE = 0.5  # share of a view inside the face that is left without black
+MAX_CROP_SIDE_PX = 432  # a larger crop is shrunk to this: a face of 160 pixels
 
 
 def crop_face(image: np.ndarray, box: Box, *, scale: float = CROP_SCALE) -> np.ndarray:
@@ -65,6 +66,9 @@ def view_of_crop(
 ) -> np.ndarray:
     """The centre of a crop as one view of the network.
 
+    A view inside the face is made smaller rather than show the black beyond the
+    frame, which tells how a face was cut out and not what it is.
+
     Args:
         crop: (side, side, 3) uint8, BGR, from ``crop_face`` with ``crop_scale``.
         crop_scale: Side of the crop over the face's longer side.
@@ -77,6 +81,8 @@ def view_of_crop(
     """
     side = crop.shape[0]
     wanted = max(1, round(side * view_scale / crop_scale))
+    if view_scale < 1:
+        wanted = _without_black(crop, wanted)
     if wanted <= side:
         start = (side - wanted) // 2
         view = crop[start : start + wanted, start : start + wanted]
@@ -90,6 +96,30 @@ def view_of_crop(
     shrinks = wanted > side_px
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.resize(view, (side_px, side_px), interpolation=interpolation)
+
+
+def _without_black(crop: np.ndarray, wanted: int) -> int:
+    """Side of the largest centred square up to ``wanted`` that is picture."""
+    centre = crop.shape[0] / 2
+    x_min, y_min, x_max, y_max = filmed_box(crop)
+    reach = min(centre - x_min, centre - y_min, x_max - centre, y_max - centre)
+    return max(1, min(wanted, max(int(2 * reach), round(LEAST_FACE * wanted))))
+
+
+def filmed_box(crop: np.ndarray) -> Box:
+    """The part of a crop that is picture, without the black beyond the frame.
+
+    Args:
+        crop: (H, W, 3) uint8, BGR, from ``crop_face``.
+
+    Returns:
+        (x_min, y_min, x_max, y_max); the whole crop where all of it is black.
+    """
+    lit = crop.max(axis=2) > 0
+    rows, columns = np.flatnonzero(lit.any(axis=1)), np.flatnonzero(lit.any(axis=0))
+    if not rows.size:
+        return whole_box(crop)
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def filmed_share(view: np.ndarray) -> float:

@@ -17,6 +17,7 @@ from liveness.boxes import Box, box_area, box_wh, clip_box
 SCREEN = "screen"
 PRINT = "print"
 KINDS = (SCREEN, PRINT)
+HELD = {SCREEN: 0.4, PRINT: 0.7}  # share of composed attacks that show fingers
 
 _LUMA_BGR = np.array([0.114, 0.587, 0.299], np.float32)  # ITU-R BT.601
 _HALFTONE_ANGLES_DEG = (0.0, 75.0, 15.0)  # yellow, magenta, cyan: offset practice
@@ -138,7 +139,7 @@ def compose_attack(
     if kind == SCREEN and rng.random() < 0.6:  # the camera exposes for the screen
         background = cv2.convertScaleAbs(background, alpha=rng.uniform(0.35, 1.0))
     result, face = paste_panel(background, panel, matrix)
-    if rng.random() < 0.4:
+    if rng.random() < HELD[kind]:
         result = _fingers(result, panel, matrix, rng)
     return camera_look(result, rng), face
 
@@ -493,8 +494,9 @@ def _shown_region(
     """What of the content is shown; may reach beyond it on a screen (letterbox)."""
     face = max(box_wh(box))
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    left, right = rng.uniform(0.6, 1.5, 2) * face
-    top, bottom = rng.uniform(0.65, 1.6, 2) * face
+    least, most = (0.6, 1.5) if kind == SCREEN else (0.4, 1.2)  # passport pictures
+    left, right = rng.uniform(least, most, 2) * face
+    top, bottom = rng.uniform(least, most, 2) * face
     if kind == SCREEN and rng.random() < 0.7:  # an upright phone
         bottom = max(bottom, (left + right) * rng.uniform(1.3, 2.1) - top)
     elif kind == SCREEN:  # a monitor or laptop, often wider than the view
@@ -617,7 +619,9 @@ def _fingers(
     thick = max(3.0, 0.3 * max(box_wh(panel.box)) * rng.uniform(0.6, 1.4))
     skin = np.zeros(image.shape[:2], np.uint8)
     corners = np.array([[0, height], [0, 0], [width, 0], [width, height]], np.float64)
-    for edge in rng.choice(4, int(rng.integers(1, 3)), replace=False):
+    two_hands = (0, 2) if rng.random() < 0.8 else (1, 3)  # beside it, above and below
+    one_hand = (int(rng.integers(4)),)
+    for edge in two_hands if rng.random() < 0.5 else one_hand:
         start, end = corners[edge], corners[(edge + 1) % 4]
         along = (end - start) / max(1.0, np.linalg.norm(end - start))
         outward = np.array([along[1], -along[0]])

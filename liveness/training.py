@@ -22,11 +22,19 @@ from liveness.boxes import square_around
 from liveness.dataset import Sample, read_crop
 from liveness.errors import DatasetError, ImageError
 from liveness.labels import LABELS
-from liveness.preprocess import CROP_SCALE, crop_face, views_of_crop
+from liveness.preprocess import (
+    CROP_SCALE,
+    crop_face,
+    filmed_box,
+    views_of_crop,
+    whole_box,
+)
 from liveness.simulate import KINDS, compose_attack, simulate
 
-VIEW_SCALES = (1.0, CROP_SCALE)  # the face alone, and with its surroundings
+VIEW_SCALES = (0.68, CROP_SCALE)  # inside the face, and with its surroundings
 INPUT_SIZE_PX = 80
+ROOM = 1.1  # views to train on are larger: room to shift and zoom in
+TRAINING_SIZE_PX = 104  # of such a view
 EPOCH_SAMPLES = (640, 16000)  # least and most pictures drawn for one epoch
 SCORING_BATCH = 256
 LABEL_SMOOTHING = 0.05
@@ -37,6 +45,7 @@ MIN_ROOM_SCALE = 2.0  # of a crop that can be the background of an attack
 KIND_SHARES = (0.65, 0.35)  # of screens and prints among simulated attacks
 SIMULATED_SHARE = 0.25  # of the drawn fakes, where filmed ones are there too
 COMPOSED_SHARE = 0.6  # of simulated attacks that show a device or paper
+SIMULATED_EACH = 2  # simulated attacks made of each bona fide sample
 
 logger = logging.getLogger(__name__)
 
@@ -127,6 +136,7 @@ def load_pixels(
     samples: Sequence[Sample],
     options: TrainingOptions,
     *,
+    to_train: bool = False,
     simulate_attacks: bool = False,
     progress: str | None = None,
 ) -> Pixels:
@@ -135,7 +145,10 @@ def load_pixels(
     Args:
         samples: What to read; the unreadable are skipped, counted and listed.
         options: Views and input size.
-        simulate_attacks: Add one simulated attack for each bona fide sample.
+        to_train: Read what ``train`` varies, a little more than the network sees;
+            else what the apps feed it.
+        simulate_attacks: Add simulated attacks, ``SIMULATED_EACH`` for each bona
+            fide sample.
         progress: Name of the progress bar; None shows none.
 
     Raises:
@@ -146,8 +159,11 @@ def load_pixels(
     ]
     if simulate_attacks:
         jobs += _planned_attacks(samples, options.seed)
-    side, channels = options.input_size_px, 3 * len(options.view_scales)
-    store = PixelFile((side, side, channels))
+    side, scales = options.input_size_px, options.view_scales
+    if to_train:
+        side = TRAINING_SIZE_PX * side // INPUT_SIZE_PX
+        scales = tuple(min(scale * ROOM, CROP_SCALE) for scale in scales)
+    store = PixelFile((side, side, 3 * len(scales)))
 
     def fill(number: int) -> Sample | str:
         sample, background, kind = jobs[number]
@@ -159,7 +175,7 @@ def load_pixels(
         views = views_of_crop(
             crop,
             crop_scale=scale,
-            view_scales=options.view_scales,
+            view_scales=scales,
             side_px=side,
         )
         store.write(number, views)
@@ -185,20 +201,22 @@ def load_pixels(
 
 def train(
     training: Pixels,
-    validation: Pixels,
+    validation: Pixels | None,
     build: Callable[[int, int, int, int], keras.Model],
     options: TrainingOptions,
 ) -> tuple[keras.Model, dict[str, list[float]]]:
-    """Train a network with early stopping on the validation loss.
+    """Train a network, with early stopping on the validation loss if there is one.
 
     Args:
-        training: Drawn from so that classes, sites and attacks weigh alike.
-        validation: Never augmented; classes weigh alike in its loss.
+        training: Read ``to_train``; drawn from so that classes, sites and attacks
+            weigh alike.
+        validation: Never augmented; classes weigh alike in its loss. None trains
+            for all epochs.
         build: Makes the network from width, height, depth and classes.
         options: How.
 
     Returns:
-        The network with its best weights, and the history of each epoch.
+        The network with its best or last weights, and the history of each epoch.
     """
     keras.utils.set_random_seed(options.seed)
     side, views = options.input_size_px, len(options.view_scales)
@@ -223,23 +241,27 @@ def train(
         keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING),
         weighted_metrics=["accuracy"],
     )
-    history = model.fit(
-        _training_batches(training, options),
-        epochs=options.epochs,
-        steps_per_epoch=steps,
-        validation_data=_validation_batches(validation),
-        callbacks=[
-            # First: what follows it in an epoch sees the averaged weights.
-            keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
+    callbacks: list[keras.callbacks.Callback] = [
+        # First: what follows it in an epoch sees the averaged weights.
+        keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
+        _EpochLog(options.epochs),
+    ]
+    if validation is not None:
+        callbacks.append(
             keras.callbacks.EarlyStopping(
                 "val_loss",
                 patience=options.patience,
                 restore_best_weights=True,
                 # Before that the rate is high and a best epoch is luck.
                 start_from_epoch=options.epochs // 2,
-            ),
-            _EpochLog(options.epochs),
-        ],
+            )
+        )
+    history = model.fit(
+        _training_batches(training, options),
+        epochs=options.epochs,
+        steps_per_epoch=steps,
+        validation_data=validation and _validation_batches(validation),
+        callbacks=callbacks,
         shuffle=False,  # the batches are drawn at random as it is
         verbose=0,
     )
@@ -266,16 +288,12 @@ class _EpochLog(keras.callbacks.Callback):
         self._epochs = epochs
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Log the loss and accuracy of both parts."""
+        """Log the loss and accuracy of what there is."""
         logs = logs or {}
-        logger.info(
-            "epoch %d of %d: loss %.3f, accuracy %.3f; validation loss %.3f, "
-            "accuracy %.3f",
-            epoch + 1,
-            self._epochs,
-            *(logs.get(k, np.nan) for k in ("loss", "accuracy")),
-            *(logs.get(k, np.nan) for k in ("val_loss", "val_accuracy")),
-        )
+        text = "epoch {} of {}: loss {loss:.3f}, accuracy {accuracy:.3f}"
+        if "val_loss" in logs:
+            text += "; validation loss {val_loss:.3f}, accuracy {val_accuracy:.3f}"
+        logger.info(text.format(epoch + 1, self._epochs, **logs))
 
 
 def drawing_weights(samples: Sequence[Sample]) -> np.ndarray:
@@ -313,28 +331,33 @@ def _training_batches(pixels: Pixels, options: TrainingOptions) -> tf.data.Datas
     weights = drawing_weights(pixels.samples)
     targets = np.eye(len(LABELS), dtype=np.float32)[pixels.targets]
 
-    def draw() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    wide = np.array([(s.crop_scale or 0) > MIN_ROOM_SCALE for s in pixels.samples])
+
+    def draw() -> Iterator[tuple[np.ndarray, ...]]:
         rng = np.random.default_rng(options.seed)
         while True:
             rows = np.sort(rng.choice(len(weights), options.batch_size, p=weights))
             seed = rng.integers(0, 2**31 - 1, 2, dtype=np.int32)
             view = rng.integers(len(options.view_scales), size=len(rows))
-            yield _one_view(pixels.read(rows), view), targets[rows], seed
+            pictures = _one_view(pixels.read(rows), view)
+            is_wide = wide[rows] & (np.array(options.view_scales)[view] > 1)
+            yield pictures, is_wide, targets[rows], seed
 
-    augment = RandomCamera()
+    augment = RandomCamera(options.input_size_px)
     shape = (options.batch_size, *pixels.store.shape[:2], 3)
     signature = (
         tf.TensorSpec(shape, tf.uint8),
+        tf.TensorSpec((options.batch_size,), tf.bool),
         tf.TensorSpec((options.batch_size, len(LABELS)), tf.float32),
         tf.TensorSpec((2,), tf.int32),
     )
+
+    def vary(pictures, is_wide, target, seed):
+        return augment(tf.cast(pictures, tf.float32) / 255, is_wide, seed), target
+
     return (
         tf.data.Dataset.from_generator(draw, output_signature=signature)
-        .map(
-            lambda x, y, seed: (augment(tf.cast(x, tf.float32) / 255, seed), y),
-            num_parallel_calls=2,
-            deterministic=True,
-        )
+        .map(vary, num_parallel_calls=2, deterministic=True)
         .apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
         .prefetch(4)
     )
@@ -376,16 +399,14 @@ def _validation_batches(pixels: Pixels) -> tf.data.Dataset:
 def _planned_attacks(
     samples: Sequence[Sample], seed: int
 ) -> list[tuple[Sample, Sample | None, str]]:
-    """A simulated attack for each bona fide sample: what, before what, how."""
+    """Simulated attacks of each bona fide sample: what, before what, how."""
     rng = np.random.default_rng(seed)
     rooms: dict[str, list[Sample]] = {}
     for sample in samples:
         if sample.is_bona_fide and (sample.crop_scale or 0) > MIN_ROOM_SCALE:
             rooms.setdefault(sample.collection, []).append(sample)
     plan = []
-    for sample in samples:
-        if not sample.is_bona_fide:
-            continue
+    for sample in [s for s in samples if s.is_bona_fide] * SIMULATED_EACH:
         # Of the same collection: nothing of a site gets into another one.
         near = rooms.get(sample.collection, []) if sample.crop_scale else []
         composed = near and rng.random() < COMPOSED_SHARE
@@ -408,8 +429,13 @@ def _crop_of(
     if background is None:
         there = crop.max(axis=2, keepdims=True) > 0  # surroundings stay black
         return simulate(crop, kind, rng) * there, scale
-    side = crop.shape[0]
-    face = square_around((0, 0, side, side), 1 / scale)
+    face = square_around(whole_box(crop), 1 / scale)
+    # Without the black beyond their frames, which no camera films.
+    left, top, right, bottom = filmed_box(crop)
+    shown = crop[top:bottom, left:right]
+    face = (face[0] - left, face[1] - top, face[2] - left, face[3] - top)
     room = read_crop(background)
-    composed, box = compose_attack(crop, room, face, rng, kind=kind)
+    x_min, y_min, x_max, y_max = filmed_box(room)
+    room = room[y_min:y_max, x_min:x_max]
+    composed, box = compose_attack(shown, room, face, rng, kind=kind)
     return crop_face(composed, box), CROP_SCALE

@@ -1,5 +1,7 @@
 """What training does to its pictures: repeatable, in range, black stays black."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -19,8 +21,9 @@ def images() -> np.ndarray:
     return np.asarray(tf.image.resize(coarse, (SIDE_PX, SIDE_PX)))
 
 
-def vary(images, seed=1) -> np.ndarray:
-    return np.asarray(RandomCamera()(images, tf.constant([seed, 2], tf.int32)))
+def vary(images, seed=1, *, wide=False, side_px=SIDE_PX) -> np.ndarray:
+    is_wide = tf.fill((len(images),), wide)
+    return np.asarray(RandomCamera(side_px)(images, is_wide, tf.constant([seed, 2])))
 
 
 def test_seed_decides(images):
@@ -30,8 +33,8 @@ def test_seed_decides(images):
 
 def test_form_and_range_are_kept(images):
     extremes = np.round(images)
-    for given in (images, extremes, images[:1]):
-        changed = vary(given)
+    for given, wide in itertools.product((images, extremes, images[:1]), (0, 1)):
+        changed = vary(given, wide=bool(wide))
         assert changed.shape == given.shape
         assert changed.dtype == np.float32
         assert changed.min() >= 0
@@ -53,3 +56,26 @@ def test_black_stays_black(images):
     changed = vary(hidden)
     assert (changed[COUNT // 2 :] == 0).all()
     assert changed[: COUNT // 2].mean() > 0.2
+
+
+def test_a_larger_picture_becomes_one_of_the_wished_side(images):
+    """The whole is seen, or a zoom into it, and not one corner."""
+    ramp = np.linspace(0, 1, SIDE_PX, dtype=np.float32)
+    ramp = np.broadcast_to(0.2 + 0.6 * ramp[:, None], (SIDE_PX, SIDE_PX))
+    ramp = np.repeat(ramp[None, ..., None], COUNT, axis=0).repeat(3, axis=3)
+    changed = vary(ramp, side_px=SIDE_PX // 2)
+
+    assert changed.shape == (COUNT, SIDE_PX // 2, SIDE_PX // 2, 3)
+    assert changed.mean() == pytest.approx(ramp.mean(), abs=0.05)
+    spread = changed.std(axis=(1, 2, 3)) / ramp[0].std()
+    assert 0.5 < np.median(spread) < 1.1
+
+
+def test_frames_end_beside_the_face_in_wide_pictures_only(images):
+    assert (vary(images).max(axis=3) > 0).all()
+
+    wide = vary(images, wide=True).max(axis=3) > 0
+    framed = (~wide).any(axis=(1, 2))
+    assert 0.3 < framed.mean() < 0.7
+    middle = slice(round(SIDE_PX * 0.35), round(SIDE_PX * 0.65))
+    assert wide[:, middle, middle].all()

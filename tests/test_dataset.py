@@ -197,7 +197,8 @@ class TestList:
         real, replay, unnamed = read_dataset([put_list(tmp_path, self.ROWS)])
 
         assert real.path == tmp_path / "a/1.png"
-        assert (real.label, real.attack, real.site) == ("real", "", "site1")
+        assert (real.label, real.attack, real.site) == ("real", "", "site1/anna")
+        assert real.collection == "site1"
         assert (replay.label, replay.attack) == ("fake", "replay")
         assert unnamed.attack == "attack"
         assert real.crop_scale is None

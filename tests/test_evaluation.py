@@ -6,7 +6,14 @@ import json
 import numpy as np
 import pytest
 
-from liveness.evaluation import SCORES_COLUMNS, ScoredFaces, evaluate, write_scores
+from liveness.errors import DatasetError
+from liveness.evaluation import (
+    SCORES_COLUMNS,
+    ScoredFaces,
+    evaluate,
+    read_scores,
+    write_scores,
+)
 
 
 def faces_of(*, sources: int = 6) -> ScoredFaces:
@@ -101,3 +108,38 @@ def test_scores_are_one_row_for_each_face(tmp_path):
         ["ä b,1.png", "real", "", "s1", "0.250000"],
         ["2.png", "fake", "print", "s2", "0.333333"],
     ]
+
+
+def test_scores_are_read_as_they_were_written(tmp_path):
+    faces = faces_of()
+    write_scores(tmp_path / "s.csv", faces)
+    read = read_scores(tmp_path / "s.csv")
+
+    assert (read.paths, read.attacks, read.sources) == (
+        faces.paths,
+        faces.attacks,
+        faces.sources,
+    )
+    np.testing.assert_allclose(read.scores, faces.scores, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "lacks real or fake"),
+        ("path,label\na,real\n", "holds no scores: expected a file of --scores"),
+        ("path,label,attack,source,score\na,real,,s,high\n", "holds no scores"),
+        ("path,label,attack,source,score\na,real,,s\n", "holds no scores"),
+        ("path,label,attack,source,score\na,real,,s,1.5\n", "not from 0 to 1"),
+        ("path,label,attack,source,score\na,real,,s,nan\n", "not from 0 to 1"),
+        ("path,label,attack,source,score\na,real,,s,0.5\n", "lacks real or fake"),
+        ("\xff\xfe", "holds no scores"),
+    ],
+)
+def test_other_files_hold_no_scores(tmp_path, text, message):
+    path = tmp_path / "s.csv"
+    path.write_bytes(text.encode("latin-1"))
+
+    with pytest.raises(DatasetError, match=message) as error:
+        read_scores(path)
+    assert str(path) in str(error.value)

@@ -9,7 +9,14 @@ import pytest
 
 import leave_sites_out
 from conftest import write_dataset
-from leave_sites_out import deal_sites, means, rates_by_site, table
+from leave_sites_out import (
+    Fold,
+    deal_parts,
+    means,
+    rates_by_part,
+    table,
+    threshold_without,
+)
 from liveness.cli import run
 from liveness.dataset import Sample
 from liveness.errors import DatasetError
@@ -23,12 +30,49 @@ def sample(site, attack="", scale=2.7):
 def test_every_attacked_site_is_left_out_once():
     samples = [sample(f"{site}/person", "print") for site in "abcdefg"]
     samples.append(sample("wild"))
-    folds = deal_sites(samples, 3, seed=1)
+    folds = deal_parts(samples, 3, seed=1)
 
     assert sorted(site for fold in folds for site in fold) == list("abcdefg")
     assert sorted(map(len, folds)) == [2, 2, 3]
-    assert folds == deal_sites(samples, 3, seed=1)
-    assert any(folds != deal_sites(samples, 3, seed=seed) for seed in range(2, 6))
+    assert folds == deal_parts(samples, 3, seed=1)
+    assert any(folds != deal_parts(samples, 3, seed=seed) for seed in range(2, 6))
+
+
+def test_groups_of_one_site_are_left_out():
+    samples = [sample(f"a/{group}", "print") for group in "pqr"]
+    samples += [sample("a/only-real"), sample("b", "replay"), sample("b")]
+    folds = deal_parts(samples, 3, seed=1, within="a")
+
+    assert sorted(part for fold in folds for part in fold) == ["a/p", "a/q", "a/r"]
+    with pytest.raises(DatasetError, match="3 groups of a with attacks"):
+        deal_parts(samples, 4, seed=1, within="a")
+    with pytest.raises(DatasetError, match="0 groups of c with attacks"):
+        deal_parts(samples, 2, seed=1, within="c")
+
+
+def test_groups_are_reported_apart():
+    samples = [sample(f"a/{group}", kind) for group in "pq" for kind in ("", "print")]
+    samples += [sample("b/x"), sample("b/x", "replay")]
+    fold = Fold(samples, np.array([0.9, 0.1, 0.9, 0.8, 0.9, 0.1]))
+
+    found = {one.site: one.apcer for one in rates_by_part(fold, 0.5, within="a")}
+    assert found == {"a/p": 0, "a/q": 1, "b": 0}
+
+
+def test_threshold_is_of_the_other_folds_and_sites_count_alike():
+    def fold(site, real, fake):
+        samples = [sample(site)] * len(real) + [sample(site, "x")] * len(fake)
+        return Fold(samples, np.array([*real, *fake]))
+
+    own = fold("a", [0.99], [0.98])
+    # Site b alone would give 0.85. It has many faces, and still counts once.
+    many = fold("b", [0.9] * 30, [0.8] * 30)
+    few, more = (fold(site, [0.3, 0.31], [0.2, 0.1]) for site in "cd")
+    folds = [own, many, few, more]
+
+    assert threshold_without(folds, 0) == pytest.approx(0.25, abs=0.06)
+    assert threshold_without([own, many], 0) == pytest.approx(0.85)
+    assert threshold_without([own, many], 1) == pytest.approx(0.985)
 
 
 @pytest.mark.parametrize(("sites", "folds"), [(2, 3), (3, 1), (0, 2)])
@@ -36,7 +80,7 @@ def test_too_few_sites_are_refused(sites, folds):
     samples = [sample(str(number), "print") for number in range(sites)]
 
     with pytest.raises(DatasetError, match=f"{sites} sites with attacks"):
-        deal_sites(samples, folds, seed=1)
+        deal_parts(samples, folds, seed=1)
 
 
 def test_rates_keep_sites_and_kinds_apart():
@@ -45,7 +89,7 @@ def test_rates_keep_sites_and_kinds_apart():
     samples += [sample("b"), sample("c", "print")]  # one class only: no rates
     scores = np.array([0.9, 0.2, 0.8, 0.3, 0.1, 0.9, 0.1])
 
-    crops, frames = rates_by_site(samples, scores, 0.5)
+    crops, frames = rates_by_part(Fold(samples, scores), 0.5)
     assert (crops.site, crops.kind, crops.attack) == ("a", "crops", "print")
     assert (crops.faces, frames.faces) == (2, 3)
     assert (crops.apcer, crops.bpcer, crops.eer) == (0, 1, 0)
@@ -58,7 +102,7 @@ def test_means_are_over_sites_with_an_interval():
     for site, fooled in (("a", 0.0), ("b", 0.0), ("c", 1.0)):
         samples += [sample(site), sample(site, "print")]
         scores += [0.9, fooled * 0.8]
-    results = rates_by_site(samples, np.array(scores), 0.5)
+    results = rates_by_part(Fold(samples, np.array(scores)), 0.5)
 
     found = means(results)
     (name,) = found
@@ -72,7 +116,7 @@ def test_means_are_over_sites_with_an_interval():
 
 def test_one_site_has_no_interval():
     samples = [sample("a"), sample("a", "print")]
-    results = rates_by_site(samples, np.array([0.9, 0.8]), 0.5)
+    results = rates_by_part(Fold(samples, np.array([0.9, 0.8])), 0.5)
 
     assert means(results)["full frames, print, 1 sites"]["APCER"] == (1, None)
     assert "APCER 100.0%  BPCER 0.0%" in table(results)
@@ -108,7 +152,10 @@ def test_training_never_sees_what_is_left_out(sites, monkeypatch):
 
     samples = read_dataset([sites])
     options = training.TrainingOptions(epochs=1)
-    pixels = training.load_pixels(samples, options, simulate_attacks=True)
+    to_train = training.load_pixels(
+        samples, options, to_train=True, simulate_attacks=True
+    )
+    filmed = training.load_pixels(samples, options)
     seen = {}
 
     def look(train_pixels, validation_pixels, *_):
@@ -120,18 +167,10 @@ def test_training_never_sees_what_is_left_out(sites, monkeypatch):
         training, "score", lambda _, part: np.linspace(0, 1, len(part.samples))
     )
     for held_out in ({"a"}, {"a", "b"}, {"b", "c", "d"}):
-        left_out, scores, threshold = leave_sites_out.measure_fold(
-            pixels, held_out, options
-        )
-        assert {s.site for s in left_out} == held_out
-        assert len(scores) == len(left_out)
-        assert 0 <= threshold <= 1
-        used = {name: {s.path for s in part.samples} for name, part in seen.items()}
-        assert used["train"]
-        assert used["validation"]
-        assert used["train"].isdisjoint(used["validation"])
-        assert (used["train"] | used["validation"]).isdisjoint(s.path for s in left_out)
+        fold = leave_sites_out.measure_fold(to_train, filmed, held_out, options)
+        assert {s.site for s in fold.samples} == held_out
+        assert len(fold.scores) == len(fold.samples)
+        assert not any(s.attack.startswith("simulated") for s in fold.samples)
+        assert seen["validation"] is None  # nothing is chosen by a score
+        assert {s.site for s in seen["train"].samples} == set("abcd") - held_out
         assert any(s.attack.startswith("simulated") for s in seen["train"].samples)
-        assert not any(
-            s.attack.startswith("simulated") for s in seen["validation"].samples
-        )

@@ -13,6 +13,7 @@ from liveness.metrics import (
     interval,
     rate_curves,
     threshold_for_bpcer,
+    weights_of_sources,
 )
 
 # Two bona fide faces, two prints and two replays; worked by hand below.
@@ -190,3 +191,20 @@ def test_interval_is_the_middle_95_percent():
     assert interval([0.25, 0.25]) == (0.25, 0.25)
     assert np.isnan(interval([0.5])).all()
     assert np.isnan(interval([])).all()
+
+
+def test_weighted_equal_error_counts_each_source_once():
+    """Of ten faces of one source and one of another, both sources count alike."""
+    sources = ["many"] * 20 + ["one"] * 2
+    attacks = ([""] * 10 + ["x"] * 10) + ["", "x"]
+    scores = np.array([0.9] * 10 + [0.8] * 10 + [0.6, 0.4])
+    weights = weights_of_sources(sources, attacks)
+
+    np.testing.assert_allclose(weights, [0.1] * 20 + [1.0, 1.0])
+    # By hand: at 0.6 half of the attack weight passes, no bona fide is refused;
+    # at 0.9 no attack passes and half of the bona fide weight is refused.
+    thresholds, apcer, bpcer = rate_curves(scores, attacks, weights=weights)
+    found = dict(zip(thresholds, zip(apcer, bpcer, strict=True), strict=True))
+    assert found[0.6] == pytest.approx((0.5, 0.0))
+    assert found[0.9] == pytest.approx((0.0, 0.5))
+    assert equal_error(scores, attacks)[1] == pytest.approx(0.85)

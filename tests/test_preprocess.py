@@ -8,8 +8,11 @@ from liveness.preprocess import (
     CROP_SCALE,
     MAX_CROP_SIDE_PX,
     crop_face,
+    filmed_box,
+    filmed_share,
     model_input,
     view_of_crop,
+    views_of_crop,
     whole_box,
 )
 
@@ -39,10 +42,12 @@ def test_beyond_the_border_is_black(noise):
 
 
 def test_large_crop_is_shrunk_by_averaging():
-    image = np.random.default_rng(1).integers(0, 256, (900, 900, 3), np.uint8)
-    crop = crop_face(image, (200, 200, 712, 712), scale=1)
-    assert crop.shape == (MAX_CROP_SIDE_PX,) * 2 + (3,)
-    wanted = image[200:712, 200:712].reshape(256, 2, 256, 2, 3).mean((1, 3))
+    side = MAX_CROP_SIDE_PX
+    image = np.random.default_rng(1).integers(0, 256, (950, 950, 3), np.uint8)
+    end = 50 + 2 * side
+    crop = crop_face(image, (50, 50, end, end), scale=1)
+    assert crop.shape == (side, side, 3)
+    wanted = image[50:end, 50:end].reshape(side, 2, side, 2, 3).mean((1, 3))
     assert np.abs(crop - wanted).max() <= 1
 
 
@@ -63,6 +68,40 @@ def test_view_larger_than_the_crop_has_a_black_border():
     view = view_of_crop(crop, crop_scale=1.0, view_scale=2.0, side_px=100)
     assert (view[25:75, 25:75] == 200).all()
     assert view[:25].max() == view[75:].max() == 0
+
+
+def test_filmed_box_is_what_is_not_black_beyond_the_frame(noise):
+    crop = crop_face(noise, (0, 10, 20, 30), scale=3)
+    assert filmed_box(crop) == (20, 10, 60, 60)
+    assert filmed_box(np.zeros((7, 9, 3), np.uint8)) == (0, 0, 9, 7)
+
+
+@pytest.mark.parametrize("shape", [(60, 40), (40, 60)])
+def test_view_inside_the_face_shows_no_black(shape):
+    """A box cut out by itself is no square: black beside it would tell its form."""
+    face = np.random.default_rng(3).integers(1, 256, (*shape, 3), np.uint8)
+    crop = crop_face(face, whole_box(face))
+    view = view_of_crop(crop, crop_scale=CROP_SCALE, view_scale=0.9, side_px=40)
+    top, left = (shape[0] - 40) // 2, (shape[1] - 40) // 2
+    assert np.array_equal(view, face[top : top + 40, left : left + 40])
+
+
+def test_view_inside_the_face_is_never_a_speck():
+    """Where a face is nearly all beyond the frame, black is shown after all."""
+    crop = np.zeros((270, 270, 3), np.uint8)
+    crop[:, :137] = 200
+    view = view_of_crop(crop, crop_scale=2.7, view_scale=0.8, side_px=40)
+    assert 0 < (view == 0).mean() < 0.5
+
+
+def test_view_without_enough_picture_is_the_first_one():
+    crop = np.zeros((108, 108, 3), np.uint8)
+    crop[34:74, 34:74] = np.random.default_rng(4).integers(1, 256, (40, 40, 3))
+    views = views_of_crop(crop, crop_scale=2.7, view_scales=(0.8, 2.7), side_px=32)
+    assert np.array_equal(views[..., :3], views[..., 3:])
+    crop[20:90, 20:90] = 99  # 42 % of the crop
+    views = views_of_crop(crop, crop_scale=2.7, view_scales=(0.8, 2.7), side_px=32)
+    assert 0.4 < filmed_share(views[..., 3:]) < 0.5
 
 
 def test_model_input_of_a_whole_picture(noise):

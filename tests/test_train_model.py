@@ -64,6 +64,45 @@ def test_card_says_how_the_model_was_made(trained):
     assert card["runtime_sha256"] == sha256_of((trained / "liveness.onnx").read_bytes())
 
 
+def test_threshold_from_scores_of_sites_left_out(
+    start, small_dataset, tmp_path, capsys
+):
+    """Everything trains; threshold and rates are those of the scores."""
+    rows = ["path,label,attack,source,score"]
+    rows += [f"{n}.png,real,,a,0.6" for n in range(9)] + ["9.png,real,,b,0.9"]
+    rows += ["10.png,fake,print,a,0.2", "11.png,fake,print,b,0.7"]
+    (tmp_path / "scores.csv").write_text("\n".join(rows))
+
+    assert start(small_dataset, options=["--threshold-from", "scores.csv"]) == 0
+    card = json.loads((tmp_path / "liveness.json").read_text())
+    # Site a is told at 0.6 and site b at 0.9. Above 0.7 half of the sites' real
+    # faces are refused and no attack passes; at 0.6 it is the other way round.
+    assert 0.7 < card["threshold"] < 0.9
+    assert card["threshold_rule"] == (
+        "equal error on 10 real, 2 fake of 2 sites left out, each site counted alike"
+    )
+    assert card["trained_on"] == "12 real, 12 fake (6 print, 6 screen)"
+    assert card["validation"]["bpcer"] == pytest.approx(0.9)
+    assert card["validation"]["apcer"] == 0
+    out = capsys.readouterr().out
+    assert "BPCER 90.0%" in out
+    assert (tmp_path / "plot.png").exists()
+
+
+def test_bad_scores_are_refused_before_training(
+    start, small_dataset, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("liveness.training.train", refuse_training)
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+
+    for name, message in (("none.csv", "none.csv"), ("other.csv", "holds no scores")):
+        assert start(small_dataset, options=["--threshold-from", name]) == 1
+        error = capsys.readouterr().err
+        assert message in error
+        assert "Traceback" not in error
+    assert not (tmp_path / "liveness.h5").exists()
+
+
 def test_apps_load_the_model_by_its_runtime_file(trained):
     model = LivenessClassifier.load(trained / "liveness.h5", trained / "le.pickle")
 

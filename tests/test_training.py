@@ -22,6 +22,7 @@ from liveness import training as subject
 from liveness.training import (
     LABEL_SMOOTHING,
     SIMULATED,
+    SIMULATED_EACH,
     TrainingOptions,
     drawing_weights,
     load_pixels,
@@ -41,7 +42,10 @@ def samples(small_dataset):
 def pixels(samples):
     """Training and validation part of the small dataset."""
     training, validation, _ = split_samples(samples, validation_share=0.3, seed=1)
-    return load_pixels(training, OPTIONS), load_pixels(validation, OPTIONS)
+    return (
+        load_pixels(training, OPTIONS, to_train=True),
+        load_pixels(validation, OPTIONS),
+    )
 
 
 def groups_of(sizes):
@@ -143,12 +147,14 @@ class TestSimulatedAttacks:
         added = loaded.samples[len(samples) :]
 
         assert loaded.samples[: len(samples)] == samples
-        assert [s.path for s in added] == [s.path for s in real]
+        assert [s.path for s in added] == [s.path for s in real] * SIMULATED_EACH
         assert {s.label for s in added} == {"fake"}
         assert {s.attack for s in added} <= {SIMULATED + k for k in ("screen", "print")}
         first = loaded.only(lambda s: s.path == real[0].path)
-        face, attack = first.read(slice(0, 2)).astype(int)
-        assert np.abs(face - attack).mean() > 3
+        face, *attacks = first.read(slice(None)).astype(int)
+        assert len(attacks) == SIMULATED_EACH
+        assert all(np.abs(face - attack).mean() > 3 for attack in attacks)
+        assert np.abs(attacks[0] - attacks[1]).mean() > 1  # each in its own way
 
     def test_seed_decides(self, samples):
         def load(seed):
