@@ -11,7 +11,7 @@ DENSE_UNITS = 64
 
 
 class LivenessNet:
-    """VGG-like network: blocks of conv-BN-conv-BN-pool-dropout, dense, softmax."""
+    """VGG-like network: blocks of conv-BN-conv-BN-pool, dense, softmax."""
 
     @staticmethod
     def build(
@@ -24,9 +24,10 @@ class LivenessNet:
     ):
         """An untrained network.
 
-        Each three channels of the input are one view of the face (the face alone,
-        the face with its surroundings). All views go through the same layers, and
-        the mean of their logits decides: the weights fit any number of views.
+        Each three channels of the input are one view of the face (inside the face,
+        the face with its surroundings). A view has layers of its own, which end in
+        logits, and the sum over the views decides. A view that is not there is
+        black, and training makes its logits nearly equal.
 
         Args:
             width: Of the input in pixels, at least 2 ** (blocks + 1) for blocks
@@ -53,19 +54,18 @@ class LivenessNet:
                 f"Received: {width}x{height}"
             )
         inputs = layers.Input((height, width, depth))
-        layers_of_a_view = _layers(filters, classes)
         logits = []
         for first in range(0, depth, 3):
             x = _channels(inputs, first, depth)
-            for layer in layers_of_a_view:
+            for layer in _layers(filters, classes):
                 x = layer(x)
             logits.append(x)
-        x = layers.Average()(logits) if len(logits) > 1 else logits[0]
+        x = layers.Add()(logits) if len(logits) > 1 else logits[0]
         return Model(inputs, layers.Softmax()(x))
 
 
 def _layers(filters: Sequence[int], classes: int) -> list:
-    """Conv-BN-conv-BN-pool-dropout for each number of filters, dense, logits."""
+    """Conv-BN-conv-BN-pool for each number of filters, dense, logits."""
     from keras import layers
 
     found = []
@@ -73,7 +73,7 @@ def _layers(filters: Sequence[int], classes: int) -> list:
         # The first convolution halves the picture: four times faster.
         found += _convolution(count, strides=2 if number == 0 else 1)
         found += _convolution(count)
-        found += [layers.MaxPooling2D(), layers.Dropout(0.1)]
+        found.append(layers.MaxPooling2D())
     found += [layers.GlobalAveragePooling2D(keepdims=True), layers.Flatten()]
     found += [layers.Dropout(0.4), layers.Dense(DENSE_UNITS, activation="relu")]
     return [*found, layers.Dropout(0.4), layers.Dense(classes)]

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 FLIP = 0.5  # probability of a mirrored picture
 QUARTER_TURN = 0.25  # of a phone's video that lies on its side
-BLUR = 0.6  # of a soft focus
+BLUR = 0.5  # of a soft focus
 OUT_OF_FOCUS = 0.3  # of those: a stronger one
 NOISE = 0.5  # of sensor noise
 MAX_ROTATION_RAD = 0.2
@@ -19,12 +19,12 @@ SHOWN_WIDE = (0.85, 1.0)
 MAX_SHIFT_WIDE = 0.04  # of the side
 FRAMED = 0.5  # of a wide picture whose frame ends nearer to the face
 NEAREST_EDGE = 0.37  # of half the side: just outside the face at a scale of 2.7
-# Twice as much halves what the network learns of screens: MODEL_CARD.md.
-TONE_BEND = 0.35  # of the tone curve; 0.4 is about a gamma of 0.75
-CONTRAST = (0.78, 1.18)
-BRIGHTNESS = 0.1  # added or taken off, of the full range
-CHANNEL_GAIN = (0.88, 1.14)  # white balance, each channel
-MAX_NOISE = 0.05  # standard deviation, of the full range
+# Stronger changes hide what a screen does to colours: MODEL_CARD.md.
+TONE_BEND = 0.25  # of the tone curve; 0.4 is about a gamma of 0.75
+CONTRAST = (0.83, 1.14)
+BRIGHTNESS = 0.07  # added or taken off, of the full range
+CHANNEL_GAIN = (0.91, 1.1)  # white balance, each channel
+MAX_NOISE = 0.04  # standard deviation, of the full range
 
 
 class RandomCamera(keras.layers.Layer):

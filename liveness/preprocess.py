@@ -136,6 +136,8 @@ def views_of_crop(
 ) -> np.ndarray:
     """All views of a crop, stacked along the channels.
 
+    A view after the first that is hardly there is all black.
+
     Returns:
         (side_px, side_px, 3 * views) uint8, BGR in each view.
     """
@@ -143,8 +145,10 @@ def views_of_crop(
         view_of_crop(crop, crop_scale=crop_scale, view_scale=scale, side_px=side_px)
         for scale in view_scales
     ]
-    # A view that is mostly black says nothing; the first one speaks for it.
-    views = [view if filmed_share(view) > LEAST_FILMED else views[0] for view in views]
+    for view in views[1:]:
+        # Mostly black: how a face was cut out, not where it is.
+        if filmed_share(view) <= LEAST_FILMED:
+            view[:] = 0
     return np.concatenate(views, axis=2)
 
 

@@ -38,14 +38,14 @@ TRAINING_SIZE_PX = 104  # of such a view
 EPOCH_SAMPLES = (640, 16000)  # least and most pictures drawn for one epoch
 SCORING_BATCH = 256
 LABEL_SMOOTHING = 0.05
-WEIGHT_DECAY = 1e-4
+WEIGHT_DECAY = 1e-2
 AVERAGING_MOMENTUM = 0.99  # of the averaged weights: about the last 100 batches
 SIMULATED = "simulated "  # how the name of a simulated kind of attack starts
 MIN_ROOM_SCALE = 2.0  # of a crop that can be the background of an attack
 KIND_SHARES = (0.65, 0.35)  # of screens and prints among simulated attacks
 SIMULATED_SHARE = 0.25  # of the drawn fakes, where filmed ones are there too
-COMPOSED_SHARE = 0.6  # of simulated attacks that show a device or paper
-SIMULATED_EACH = 2  # simulated attacks made of each bona fide sample
+COMPOSED_SHARE = 0.85  # of simulated attacks with surroundings: device or paper
+SIMULATED_EACH = 3  # simulated attacks made of each bona fide sample
 
 logger = logging.getLogger(__name__)
 
@@ -220,7 +220,8 @@ def train(
     """
     keras.utils.set_random_seed(options.seed)
     side, views = options.input_size_px, len(options.view_scales)
-    model = build(side, side, 3, len(LABELS))  # learns from one view at a time
+    model = build(side, side, 3 * views, len(LABELS))
+    learner = _each_view(model)
     count = int(np.clip(len(training.samples), *EPOCH_SAMPLES))
     steps = max(1, count // options.batch_size)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -230,7 +231,7 @@ def train(
         warmup_steps=steps,
         alpha=0.01,
     )
-    model.compile(
+    learner.compile(
         keras.optimizers.AdamW(
             schedule,
             weight_decay=WEIGHT_DECAY,
@@ -238,7 +239,9 @@ def train(
             ema_momentum=AVERAGING_MOMENTUM,
             ema_overwrite_frequency=None,
         ),
-        keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING),
+        keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=LABEL_SMOOTHING
+        ),
         weighted_metrics=["accuracy"],
     )
     callbacks: list[keras.callbacks.Callback] = [
@@ -256,7 +259,7 @@ def train(
                 start_from_epoch=options.epochs // 2,
             )
         )
-    history = model.fit(
+    history = learner.fit(
         _training_batches(training, options),
         epochs=options.epochs,
         steps_per_epoch=steps,
@@ -265,10 +268,7 @@ def train(
         shuffle=False,  # the batches are drawn at random as it is
         verbose=0,
     )
-    # Without the optimizer, whose state is three times the weights' size.
-    trained = build(side, side, 3 * views, len(LABELS))
-    trained.set_weights(model.get_weights())
-    return trained, history.history
+    return model, history.history
 
 
 def score(model: keras.Model, pixels: Pixels) -> np.ndarray:
@@ -278,6 +278,14 @@ def score(model: keras.Model, pixels: Pixels) -> np.ndarray:
         for start in range(0, len(pixels.samples), SCORING_BATCH)
     ]
     return np.concatenate([np.asarray(one, np.float64)[:, 1] for one in outputs])
+
+
+def _each_view(model: keras.Model) -> keras.Model:
+    """The same weights, with the logits of each view by itself: (N, views, labels)."""
+    *_, last_but_one, softmax = model.layers
+    views = last_but_one if isinstance(last_but_one, keras.layers.Add) else softmax
+    logits = views.input if isinstance(views.input, list) else [views.input]
+    return keras.Model(model.input, keras.ops.stack(logits, axis=1))
 
 
 class _EpochLog(keras.callbacks.Callback):
@@ -327,34 +335,47 @@ def drawing_weights(samples: Sequence[Sample]) -> np.ndarray:
 
 
 def _training_batches(pixels: Pixels, options: TrainingOptions) -> tf.data.Dataset:
-    """Endless augmented batches in an order that the seed fixes."""
-    weights = drawing_weights(pixels.samples)
+    """Endless augmented batches in an order that the seed fixes.
+
+    A batch is (N, side, side, 3 * views) float32 and (N, views, labels) float32. The
+    views of one row are of different samples: each view learns by itself, and a
+    sample without it is never drawn for it.
+    """
+    views, side = len(options.view_scales), pixels.store.shape[0]
     targets = np.eye(len(LABELS), dtype=np.float32)[pixels.targets]
+    weights = [_weights_of_view(pixels, scale) for scale in options.view_scales]
+    is_wide = tf.constant([scale > 1 for scale in options.view_scales])
+    is_wide = tf.tile(is_wide, (options.batch_size,))
+    shape = (options.batch_size, views, side, side, 3)
 
-    wide = np.array([(s.crop_scale or 0) > MIN_ROOM_SCALE for s in pixels.samples])
-
-    def draw() -> Iterator[tuple[np.ndarray, ...]]:
+    def draw() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         rng = np.random.default_rng(options.seed)
         while True:
-            rows = np.sort(rng.choice(len(weights), options.batch_size, p=weights))
-            seed = rng.integers(0, 2**31 - 1, 2, dtype=np.int32)
-            view = rng.integers(len(options.view_scales), size=len(rows))
-            pictures = _one_view(pixels.read(rows), view)
-            is_wide = wide[rows] & (np.array(options.view_scales)[view] > 1)
-            yield pictures, is_wide, targets[rows], seed
+            pictures = np.empty(shape, np.uint8)
+            truths = np.empty((*shape[:2], len(LABELS)), np.float32)
+            for view, p in enumerate(weights):
+                rows = np.sort(rng.choice(len(p), options.batch_size, p=p))
+                pictures[:, view] = _views(pixels.read(rows))[:, view]
+                truths[:, view] = targets[rows]
+            # What is missing says nothing: as often real as fake.
+            absent = rng.permutation(options.batch_size)[: len(LABELS)]
+            pictures[absent, 1:] = 0
+            truths[absent, 1:] = np.eye(len(LABELS))[: len(absent), None]
+            yield pictures, truths, rng.integers(0, 2**31 - 1, 2, dtype=np.int32)
 
     augment = RandomCamera(options.input_size_px)
-    shape = (options.batch_size, *pixels.store.shape[:2], 3)
+
+    def vary(pictures, target, seed):
+        pictures = tf.cast(tf.reshape(pictures, (-1, side, side, 3)), tf.float32) / 255
+        varied = augment(pictures, is_wide, seed)
+        varied = tf.reshape(varied, (*shape[:2], *varied.shape[1:]))
+        return tf.concat(tf.unstack(varied, axis=1), axis=-1), target
+
     signature = (
         tf.TensorSpec(shape, tf.uint8),
-        tf.TensorSpec((options.batch_size,), tf.bool),
-        tf.TensorSpec((options.batch_size, len(LABELS)), tf.float32),
+        tf.TensorSpec((*shape[:2], len(LABELS)), tf.float32),
         tf.TensorSpec((2,), tf.int32),
     )
-
-    def vary(pictures, is_wide, target, seed):
-        return augment(tf.cast(pictures, tf.float32) / 255, is_wide, seed), target
-
     return (
         tf.data.Dataset.from_generator(draw, output_signature=signature)
         .map(vary, num_parallel_calls=2, deterministic=True)
@@ -363,36 +384,52 @@ def _training_batches(pixels: Pixels, options: TrainingOptions) -> tf.data.Datas
     )
 
 
-def _one_view(pictures: np.ndarray, view: np.ndarray) -> np.ndarray:
-    """(N, side, side, 3) of (N, side, side, 3 * views); ``view`` tells which, (N,)."""
-    by_view = pictures.reshape(*pictures.shape[:3], -1, 3)
-    return by_view[np.arange(len(view)), :, :, view]
+def _weights_of_view(pixels: Pixels, scale: float) -> np.ndarray:
+    """``drawing_weights`` among the samples that have this view; all, if none has."""
+    has = np.array(
+        [scale <= 1 or (s.crop_scale or 0) > MIN_ROOM_SCALE for s in pixels.samples]
+    )
+    if not has.any():
+        has[:] = True
+    weights = np.zeros(len(has))
+    weights[has] = drawing_weights(
+        [sample for sample, used in zip(pixels.samples, has, strict=True) if used]
+    )
+    return weights
+
+
+def _views(pictures: np.ndarray) -> np.ndarray:
+    """(N, views, side, side, 3) of (N, side, side, 3 * views)."""
+    return np.moveaxis(pictures.reshape(*pictures.shape[:3], -1, 3), 3, 1)
 
 
 def _validation_batches(pixels: Pixels) -> tf.data.Dataset:
-    """The first view of the validation samples, and the last one, each once.
+    """The validation samples, each once; as truth, the label for every view.
 
-    Each class has the same total weight.
+    Each class has the same total weight. A view that is not there has none.
     """
     targets = pixels.targets
+    views = pixels.store.shape[2] // 3
     sizes = np.bincount(targets, minlength=len(LABELS))
-    weights = (len(targets) / (2 * sizes[targets])).astype(np.float32)
+    weights = (len(targets) / (2 * sizes[targets])).astype(np.float32)[:, None]
     one_hot = np.eye(len(LABELS), dtype=np.float32)[targets]
+    one_hot = np.repeat(one_hot[:, None], views, axis=1)
 
     def read() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         for start in range(0, len(targets), SCORING_BATCH):
             part = slice(start, start + SCORING_BATCH)
-            views = pixels.read(part).astype(np.float32) / 255
-            for view in (views[..., :3], views[..., -3:]):
-                yield view, one_hot[part], weights[part]
+            pictures = pixels.read(part)
+            there = _views(pictures).any(axis=(2, 3, 4))
+            pictures = pictures.astype(np.float32) / 255
+            yield pictures, one_hot[part], weights[part] * there
 
     signature = (
-        tf.TensorSpec((None, *pixels.store.shape[:2], 3), tf.float32),
-        tf.TensorSpec((None, len(LABELS)), tf.float32),
-        tf.TensorSpec((None,), tf.float32),
+        tf.TensorSpec((None, *pixels.store.shape), tf.float32),
+        tf.TensorSpec((None, views, len(LABELS)), tf.float32),
+        tf.TensorSpec((None, views), tf.float32),
     )
     batches = tf.data.Dataset.from_generator(read, output_signature=signature)
-    count = 2 * -(-len(targets) // SCORING_BATCH)
+    count = -(-len(targets) // SCORING_BATCH)
     return batches.apply(tf.data.experimental.assert_cardinality(count)).prefetch(1)
 
 
