@@ -51,16 +51,10 @@ def test_width_height_depth_and_classes_are_told_apart():
     assert model.output_shape == (None, 5)
 
 
-def test_mean_of_the_views_logits_decides():
+def test_views_have_weights_of_their_own():
     one, two = (LivenessNet.build(16, 16, n, 2, filters=(4, 8)) for n in (3, 6))
-    two.set_weights(one.get_weights())  # the same for any number of views
-    views = np.random.default_rng(0).random((2, 3, 16, 16, 3), dtype=np.float32)
 
-    logits = np.mean([np.log(one(view)) for view in views], axis=0)
-    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    both = np.asarray(two(np.concatenate(views, axis=-1)))
-    np.testing.assert_allclose(both, expected, atol=1e-6)
-    assert np.abs(both - np.asarray(one(views[0]))).max() > 1e-6
+    assert two.count_params() == 2 * one.count_params()
 
 
 @pytest.mark.parametrize("name", ["net.h5", "net.model", "net.keras"])
