@@ -331,10 +331,13 @@ def _check_figure_paths(paths: list[Path]) -> None:
 
 
 def _warn_of_imbalance(samples) -> None:
-    """Say so when one class is much larger than the other."""
+    """Say so when one class is much larger than the other, as far as it is filmed."""
+    from liveness.training import SIMULATED
+
     real = sum(sample.is_bona_fide for sample in samples)
-    fake = len(samples) - real
-    if max(real, fake) > 1.5 * max(1, min(real, fake)):
+    filmed = sum(not sample.attack.startswith(SIMULATED) for sample in samples)
+    fake = filmed - real
+    if fake and max(real, fake) > 1.5 * min(real, fake):
         logger.warning(
             "warning: %d real and %d fake faces: both classes weigh the same in "
             "training, but more of the rarer one would help",

@@ -201,10 +201,11 @@ def test_weighted_equal_error_counts_each_source_once():
     weights = weights_of_sources(sources, attacks)
 
     np.testing.assert_allclose(weights, [0.1] * 20 + [1.0, 1.0])
-    # By hand: at 0.6 half of the attack weight passes, no bona fide is refused;
-    # at 0.9 no attack passes and half of the bona fide weight is refused.
+    # By hand: at 0.9 no attack passes and half of the bona fide weight is refused;
+    # at 0.8 half of the attack weight passes as well: equal error.
     thresholds, apcer, bpcer = rate_curves(scores, attacks, weights=weights)
     found = dict(zip(thresholds, zip(apcer, bpcer, strict=True), strict=True))
-    assert found[0.6] == pytest.approx((0.5, 0.0))
     assert found[0.9] == pytest.approx((0.0, 0.5))
-    assert equal_error(scores, attacks)[1] == pytest.approx(0.85)
+    assert found[0.8] == pytest.approx((0.5, 0.5))
+    assert equal_error(scores, attacks, weights=weights) == pytest.approx((0.5, 0.7))
+    assert equal_error(scores, attacks)[1] == pytest.approx(0.85)  # the many decide
