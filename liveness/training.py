@@ -347,6 +347,7 @@ def _training_batches(pixels: Pixels, options: TrainingOptions) -> tf.data.Datas
     is_wide = tf.constant([scale > 1 for scale in options.view_scales])
     is_wide = tf.tile(is_wide, (options.batch_size,))
     shape = (options.batch_size, views, side, side, 3)
+    one_of_each = np.resize(np.eye(len(LABELS)), (options.batch_size, len(LABELS)))
 
     def draw() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         rng = np.random.default_rng(options.seed)
@@ -354,13 +355,15 @@ def _training_batches(pixels: Pixels, options: TrainingOptions) -> tf.data.Datas
             pictures = np.empty(shape, np.uint8)
             truths = np.empty((*shape[:2], len(LABELS)), np.float32)
             for view, p in enumerate(weights):
-                rows = np.sort(rng.choice(len(p), options.batch_size, p=p))
-                pictures[:, view] = _views(pixels.read(rows))[:, view]
-                truths[:, view] = targets[rows]
-            # What is missing says nothing: as often real as fake.
-            absent = rng.permutation(options.batch_size)[: len(LABELS)]
-            pictures[absent, 1:] = 0
-            truths[absent, 1:] = np.eye(len(LABELS))[: len(absent), None]
+                absent = rng.permutation(options.batch_size)
+                if p.any():
+                    rows = np.sort(rng.choice(len(p), options.batch_size, p=p))
+                    pictures[:, view] = _views(pixels.read(rows))[:, view]
+                    truths[:, view] = targets[rows]
+                    absent = absent[: len(LABELS) if view else 0]
+                # What is missing says nothing: as often real as fake.
+                pictures[absent, view] = 0
+                truths[absent, view] = one_of_each[: len(absent)]
             yield pictures, truths, rng.integers(0, 2**31 - 1, 2, dtype=np.int32)
 
     augment = RandomCamera(options.input_size_px)
@@ -385,16 +388,18 @@ def _training_batches(pixels: Pixels, options: TrainingOptions) -> tf.data.Datas
 
 
 def _weights_of_view(pixels: Pixels, scale: float) -> np.ndarray:
-    """``drawing_weights`` among the samples that have this view; all, if none has."""
+    """``drawing_weights`` among the samples that have this view.
+
+    All are 0 where only one label has it: such a view would tell the label by being
+    there, whatever it shows.
+    """
     has = np.array(
         [scale <= 1 or (s.crop_scale or 0) > MIN_ROOM_SCALE for s in pixels.samples]
     )
-    if not has.any():
-        has[:] = True
+    kept = [sample for sample, used in zip(pixels.samples, has, strict=True) if used]
     weights = np.zeros(len(has))
-    weights[has] = drawing_weights(
-        [sample for sample, used in zip(pixels.samples, has, strict=True) if used]
-    )
+    if {sample.label for sample in kept} == set(LABELS):
+        weights[has] = drawing_weights(kept)
     return weights
 
 

@@ -218,8 +218,21 @@ def test_a_sample_without_surroundings_is_not_drawn_for_them(samples, tmp_path):
     assert (wide[:40] == 0).all()
     assert (wide[40:] > 0).all()
     assert wide.sum() == pytest.approx(1)
-    only_bare = loaded.only(lambda s: s.crop_scale is None)
-    assert (subject._weights_of_view(only_bare, OPTIONS.view_scales[1]) > 0).all()
+
+
+@pytest.mark.parametrize("bare", [("real", "fake"), ("real",), ("fake",)])
+def test_surroundings_of_one_label_only_teach_nothing(samples, bare):
+    """Else having surroundings at all would tell the label."""
+    mixed = [
+        dataclasses.replace(one, crop_scale=None) if one.label in bare else one
+        for one in samples
+    ]
+    loaded = load_pixels(mixed, OPTIONS, to_train=True)
+    images, targets = next(iter(subject._training_batches(loaded, OPTIONS)))
+
+    assert images.numpy()[..., :3].any(axis=(1, 2, 3)).all()
+    assert not images.numpy()[..., 3:].any()
+    assert targets.numpy()[:, 1, 0].mean() == 0.5
 
 
 def test_validation_classes_weigh_alike(pixels):
