@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 FILTERS = (16, 32, 64, 96)  # of each block; the family's original has 16 and 32
 DENSE_UNITS = 64
+LOGITS = "logits_"
+FACE_WEIGHT = 0.3  # what is around a face tells more than the face; MODEL_CARD.md
 
 
 class LivenessNet:
@@ -26,8 +28,9 @@ class LivenessNet:
 
         Each three channels of the input are one view of the face (inside the face,
         the face with its surroundings). A view has layers of its own, which end in
-        logits, and the sum over the views decides. A view that is not there is
-        black, and training makes its logits nearly equal.
+        a layer ``LOGITS`` with its number; training is of each by itself. The sum
+        decides, with the first view weighing ``FACE_WEIGHT`` where there are
+        others. A view that is not there is black, and its logits nearly equal.
 
         Args:
             width: Of the input in pixels, at least 2 ** (blocks + 1) for blocks
@@ -57,15 +60,17 @@ class LivenessNet:
         logits = []
         for first in range(0, depth, 3):
             x = _channels(inputs, first, depth)
-            for layer in _layers(filters, classes):
+            for layer in _layers(filters):
                 x = layer(x)
-            logits.append(x)
-        x = layers.Add()(logits) if len(logits) > 1 else logits[0]
-        return Model(inputs, layers.Softmax()(x))
+            logits.append(layers.Dense(classes, name=f"{LOGITS}{len(logits)}")(x))
+        if len(logits) > 1:
+            logits[0] = layers.Rescaling(FACE_WEIGHT)(logits[0])
+            logits = [layers.Add()(logits)]
+        return Model(inputs, layers.Softmax()(*logits))
 
 
-def _layers(filters: Sequence[int], classes: int) -> list:
-    """Conv-BN-conv-BN-pool-dropout for each number of filters, dense, logits."""
+def _layers(filters: Sequence[int]) -> list:
+    """Conv-BN-conv-BN-pool-dropout for each number of filters, and dense."""
     from keras import layers
 
     found = []
@@ -77,7 +82,7 @@ def _layers(filters: Sequence[int], classes: int) -> list:
         found += [layers.MaxPooling2D(), layers.SpatialDropout2D(0.1)]
     found += [layers.GlobalAveragePooling2D(keepdims=True), layers.Flatten()]
     found += [layers.Dropout(0.4), layers.Dense(DENSE_UNITS, activation="relu")]
-    return [*found, layers.Dropout(0.4), layers.Dense(classes)]
+    return [*found, layers.Dropout(0.4)]
 
 
 def _convolution(filters: int, *, strides: int = 1) -> list:

@@ -38,6 +38,7 @@ TRAINING_SIZE_PX = 104  # of such a view
 EPOCH_SAMPLES = (640, 16000)  # least and most pictures drawn for one epoch
 SCORING_BATCH = 256
 LABEL_SMOOTHING = 0.05
+LOGITS = "logits_"  # how the name of each view's last layer starts
 WEIGHT_DECAY = 1e-2
 AVERAGING_MOMENTUM = 0.99  # of the averaged weights: about the last 100 batches
 SIMULATED = "simulated "  # how the name of a simulated kind of attack starts
@@ -212,7 +213,8 @@ def train(
             weigh alike.
         validation: Never augmented; classes weigh alike in its loss. None trains
             for all epochs.
-        build: Makes the network from width, height, depth and classes.
+        build: Makes the network from width, height, depth and classes; the logits
+            of each view come from a layer whose name starts with ``LOGITS``.
         options: How.
 
     Returns:
@@ -282,9 +284,8 @@ def score(model: keras.Model, pixels: Pixels) -> np.ndarray:
 
 def _each_view(model: keras.Model) -> keras.Model:
     """The same weights, with the logits of each view by itself: (N, views, labels)."""
-    *_, last_but_one, softmax = model.layers
-    views = last_but_one if isinstance(last_but_one, keras.layers.Add) else softmax
-    logits = views.input if isinstance(views.input, list) else [views.input]
+    found = {one.name: one.output for one in model.layers if LOGITS in one.name}
+    logits = [found[name] for name in sorted(found)]
     return keras.Model(model.input, keras.ops.stack(logits, axis=1))
 
 

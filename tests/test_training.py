@@ -12,7 +12,7 @@ from liveness.dataset import Sample, read_dataset, split_samples
 from liveness.errors import DatasetError
 from liveness.labels import LABELS
 from liveness.preprocess import filmed_share, views_of_crop
-from livenessnet import LivenessNet
+from livenessnet import FACE_WEIGHT, LivenessNet
 
 pytest.importorskip("tensorflow")
 
@@ -265,7 +265,8 @@ def test_views_learn_apart_and_are_summed(views):
     logits = np.asarray(subject._each_view(model)(batch))
 
     assert logits.shape == (3, views, 2)
-    summed = np.exp(logits.sum(axis=1))
+    weights = np.array([FACE_WEIGHT, 1.0] if views > 1 else [1.0])
+    summed = np.exp((logits * weights[:, None]).sum(axis=1))
     expected = summed / summed.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(np.asarray(model(batch)), expected, atol=1e-5)
 
