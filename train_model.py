@@ -211,8 +211,8 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
     save_history(arguments.plot, history)
     is_bona_fide = judged.is_bona_fide
     save_confusion_matrix(arguments.cm, is_bona_fide, judged.scores >= rates.threshold)
-    skipped = train_pixels.skipped
-    skipped += validation_pixels.skipped if validation_pixels else []
+    parts = [pixels for pixels in (train_pixels, validation_pixels) if pixels]
+    skipped = [reason for pixels in parts for reason in pixels.skipped]
     report = _report(is_bona_fide, judged.scores, rates)
     return Outcome(paths, rates, report, skipped)
 

@@ -115,8 +115,8 @@ def filmed_box(crop: np.ndarray) -> Box:
     Returns:
         (x_min, y_min, x_max, y_max); the whole crop where all of it is black.
     """
-    lit = crop.max(axis=2) > 0
-    rows, columns = np.flatnonzero(lit.any(axis=1)), np.flatnonzero(lit.any(axis=0))
+    rows = np.flatnonzero(crop.any(axis=(1, 2)))
+    columns = np.flatnonzero(crop.any(axis=0).any(axis=1))
     if not rows.size:
         return whole_box(crop)
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -42,7 +42,7 @@ LOGITS = "logits_"  # how the name of each view's last layer starts
 WEIGHT_DECAY = 1e-2
 AVERAGING_MOMENTUM = 0.99  # of the averaged weights: about the last 100 batches
 SIMULATED = "simulated "  # how the name of a simulated kind of attack starts
-MIN_ROOM_SCALE = 2.0  # of a crop that can be the background of an attack
+MIN_ROOM_SCALE = 2.0  # of a crop that shows what is around the face
 KIND_SHARES = (0.65, 0.35)  # of screens and prints among simulated attacks
 SIMULATED_SHARE = 0.25  # of the drawn fakes, where filmed ones are there too
 COMPOSED_SHARE = 0.85  # of simulated attacks with surroundings: device or paper
@@ -388,6 +388,11 @@ def _training_batches(pixels: Pixels, options: TrainingOptions) -> tf.data.Datas
     )
 
 
+def _has_surroundings(sample: Sample) -> bool:
+    """Whether a crop shows enough around the face for a wide view or a background."""
+    return (sample.crop_scale or 0) > MIN_ROOM_SCALE
+
+
 def _weights_of_view(pixels: Pixels, scale: float) -> np.ndarray:
     """``drawing_weights`` among the samples that have this view.
 
@@ -395,7 +400,7 @@ def _weights_of_view(pixels: Pixels, scale: float) -> np.ndarray:
     there, whatever it shows.
     """
     has = np.array(
-        [scale <= 1 or (s.crop_scale or 0) > MIN_ROOM_SCALE for s in pixels.samples]
+        [scale <= 1 or _has_surroundings(sample) for sample in pixels.samples]
     )
     kept = [sample for sample, used in zip(pixels.samples, has, strict=True) if used]
     weights = np.zeros(len(has))
@@ -446,7 +451,7 @@ def _planned_attacks(
     rng = np.random.default_rng(seed)
     rooms: dict[str, list[Sample]] = {}
     for sample in samples:
-        if sample.is_bona_fide and (sample.crop_scale or 0) > MIN_ROOM_SCALE:
+        if sample.is_bona_fide and _has_surroundings(sample):
             rooms.setdefault(sample.collection, []).append(sample)
     plan = []
     for sample in [s for s in samples if s.is_bona_fide] * SIMULATED_EACH:
@@ -474,11 +479,14 @@ def _crop_of(
         return simulate(crop, kind, rng) * there, scale
     face = square_around(whole_box(crop), 1 / scale)
     # Without the black beyond their frames, which no camera films.
-    left, top, right, bottom = filmed_box(crop)
-    shown = crop[top:bottom, left:right]
+    shown, (left, top) = _filmed_part(crop)
+    room, _ = _filmed_part(read_crop(background))
     face = (face[0] - left, face[1] - top, face[2] - left, face[3] - top)
-    room = read_crop(background)
-    x_min, y_min, x_max, y_max = filmed_box(room)
-    room = room[y_min:y_max, x_min:x_max]
     composed, box = compose_attack(shown, room, face, rng, kind=kind)
     return crop_face(composed, box), CROP_SCALE
+
+
+def _filmed_part(crop: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+    """A crop without the black around it, and where its left upper corner was."""
+    x_min, y_min, x_max, y_max = filmed_box(crop)
+    return crop[y_min:y_max, x_min:x_max], (x_min, y_min)
