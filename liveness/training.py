@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from liveness.augment import RandomCamera
+from liveness.augment import another_camera
 from liveness.boxes import square_around
 from liveness.dataset import Sample, read_crop
 from liveness.errors import DatasetError, ImageError
@@ -102,13 +102,15 @@ class Pixels:
 
     Attributes:
         samples: What each row shows; simulated attacks carry their kind.
-        store: (side, side, 3 * views) uint8 on disk, BGR in each view.
-        places: (N,) where in the store each sample is.
+        store: (side, side, 3) uint8 BGR on disk, the views of a sample in a row.
+        views: How many.
+        places: (N,) where in the store the first view of each sample is.
         skipped: Pictures that could not be used, with the reason.
     """
 
     samples: list[Sample]
     store: PixelFile
+    views: int
     places: np.ndarray
     skipped: list[str]
 
@@ -124,7 +126,12 @@ class Pixels:
 
     def read(self, rows: np.ndarray | slice) -> np.ndarray:
         """(n, side, side, 3 * views) uint8 of these rows."""
-        return self.store.read(self.places[rows])
+        views = [self.read_view(rows, view) for view in range(self.views)]
+        return np.concatenate(views, axis=3)
+
+    def read_view(self, rows: np.ndarray | slice, view: int) -> np.ndarray:
+        """(n, side, side, 3) uint8: one view of these rows."""
+        return self.store.read(self.places[rows] + view)
 
     def only(self, wanted: Callable[[Sample], bool]) -> "Pixels":
         """The samples for which ``wanted`` holds; nothing is copied."""
@@ -164,7 +171,7 @@ def load_pixels(
     if to_train:
         side = TRAINING_SIZE_PX * side // INPUT_SIZE_PX
         scales = tuple(min(scale * ROOM, CROP_SCALE) for scale in scales)
-    store = PixelFile((side, side, 3 * len(scales)))
+    store = PixelFile((side, side, 3))
 
     def fill(number: int) -> Sample | str:
         sample, background, kind = jobs[number]
@@ -179,7 +186,9 @@ def load_pixels(
             view_scales=scales,
             side_px=side,
         )
-        store.write(number, views)
+        for view in range(len(scales)):
+            picture = views[..., 3 * view : 3 * view + 3]
+            store.write(number * len(scales) + view, picture)
         if kind is None:
             return sample
         return replace(sample, label=LABELS[0], attack=SIMULATED + kind)
@@ -197,7 +206,13 @@ def load_pixels(
     skipped = sorted({one for one in results if isinstance(one, str)})
     if not kept:
         raise DatasetError(f"none of the pictures can be read: {skipped[0]}")
-    return Pixels([results[number] for number in kept], store, np.array(kept), skipped)
+    return Pixels(
+        [results[number] for number in kept],
+        store,
+        len(scales),
+        np.array(kept) * len(scales),
+        skipped,
+    )
 
 
 def train(
@@ -342,47 +357,39 @@ def _training_batches(pixels: Pixels, options: TrainingOptions) -> tf.data.Datas
     views of one row are of different samples: each view learns by itself, and a
     sample without it is never drawn for it.
     """
-    views, side = len(options.view_scales), pixels.store.shape[0]
+    scales, side = options.view_scales, options.input_size_px
     targets = np.eye(len(LABELS), dtype=np.float32)[pixels.targets]
-    weights = [_weights_of_view(pixels, scale) for scale in options.view_scales]
-    is_wide = tf.constant([scale > 1 for scale in options.view_scales])
-    is_wide = tf.tile(is_wide, (options.batch_size,))
-    shape = (options.batch_size, views, side, side, 3)
-    one_of_each = np.resize(np.eye(len(LABELS)), (options.batch_size, len(LABELS)))
+    weights = [_weights_of_view(pixels, scale) for scale in scales]
+    count = options.batch_size
+    one_of_each = np.resize(np.eye(len(LABELS)), (count, len(LABELS)))
 
-    def draw() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def draw() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         rng = np.random.default_rng(options.seed)
         while True:
-            pictures = np.empty(shape, np.uint8)
-            truths = np.empty((*shape[:2], len(LABELS)), np.float32)
-            for view, p in enumerate(weights):
-                absent = rng.permutation(options.batch_size)
+            pictures = np.zeros((count, side, side, 3 * len(scales)), np.uint8)
+            truths = np.empty((count, len(scales), len(LABELS)), np.float32)
+            for view, (scale, p) in enumerate(zip(scales, weights, strict=True)):
+                absent = rng.permutation(count)
                 if p.any():
-                    rows = np.sort(rng.choice(len(p), options.batch_size, p=p))
-                    pictures[:, view] = _views(pixels.read(rows))[:, view]
-                    truths[:, view] = targets[rows]
                     absent = absent[: len(LABELS) if view else 0]
+                    rows = np.sort(rng.choice(len(p), count, p=p))
+                    truths[:, view] = targets[rows]
+                    for place, picture in enumerate(pixels.read_view(rows, view)):
+                        pictures[place, ..., 3 * view : 3 * view + 3] = another_camera(
+                            picture, rng, side_px=side, is_wide=scale > 1
+                        )
                 # What is missing says nothing: as often real as fake.
-                pictures[absent, view] = 0
+                pictures[absent, ..., 3 * view : 3 * view + 3] = 0
                 truths[absent, view] = one_of_each[: len(absent)]
-            yield pictures, truths, rng.integers(0, 2**31 - 1, 2, dtype=np.int32)
-
-    augment = RandomCamera(options.input_size_px)
-
-    def vary(pictures, target, seed):
-        pictures = tf.cast(tf.reshape(pictures, (-1, side, side, 3)), tf.float32) / 255
-        varied = augment(pictures, is_wide, seed)
-        varied = tf.reshape(varied, (*shape[:2], *varied.shape[1:]))
-        return tf.concat(tf.unstack(varied, axis=1), axis=-1), target
+            yield pictures, truths
 
     signature = (
-        tf.TensorSpec(shape, tf.uint8),
-        tf.TensorSpec((*shape[:2], len(LABELS)), tf.float32),
-        tf.TensorSpec((2,), tf.int32),
+        tf.TensorSpec((count, side, side, 3 * len(scales)), tf.uint8),
+        tf.TensorSpec((count, len(scales), len(LABELS)), tf.float32),
     )
     return (
         tf.data.Dataset.from_generator(draw, output_signature=signature)
-        .map(vary, num_parallel_calls=2, deterministic=True)
+        .map(lambda pictures, truths: (tf.cast(pictures, tf.float32) / 255, truths))
         .apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
         .prefetch(4)
     )
@@ -409,18 +416,13 @@ def _weights_of_view(pixels: Pixels, scale: float) -> np.ndarray:
     return weights
 
 
-def _views(pictures: np.ndarray) -> np.ndarray:
-    """(N, views, side, side, 3) of (N, side, side, 3 * views)."""
-    return np.moveaxis(pictures.reshape(*pictures.shape[:3], -1, 3), 3, 1)
-
-
 def _validation_batches(pixels: Pixels) -> tf.data.Dataset:
     """The validation samples, each once; as truth, the label for every view.
 
     Each class has the same total weight. A view that is not there has none.
     """
     targets = pixels.targets
-    views = pixels.store.shape[2] // 3
+    side, views = pixels.store.shape[0], pixels.views
     sizes = np.bincount(targets, minlength=len(LABELS))
     weights = (len(targets) / (2 * sizes[targets])).astype(np.float32)[:, None]
     one_hot = np.eye(len(LABELS), dtype=np.float32)[targets]
@@ -430,12 +432,12 @@ def _validation_batches(pixels: Pixels) -> tf.data.Dataset:
         for start in range(0, len(targets), SCORING_BATCH):
             part = slice(start, start + SCORING_BATCH)
             pictures = pixels.read(part)
-            there = _views(pictures).any(axis=(2, 3, 4))
+            seen = pictures.reshape(len(pictures), side * side, views, 3)
             pictures = pictures.astype(np.float32) / 255
-            yield pictures, one_hot[part], weights[part] * there
+            yield pictures, one_hot[part], weights[part] * seen.any(axis=(1, 3))
 
     signature = (
-        tf.TensorSpec((None, *pixels.store.shape), tf.float32),
+        tf.TensorSpec((None, side, side, 3 * views), tf.float32),
         tf.TensorSpec((None, views, len(LABELS)), tf.float32),
         tf.TensorSpec((None, views), tf.float32),
     )
