@@ -78,8 +78,7 @@ def _layers(filters: Sequence[int]) -> list:
         # The first convolution halves the picture: four times faster.
         found += _convolution(count, strides=2 if number == 0 else 1)
         found += _convolution(count)
-        # Whole maps at a time: costs nothing, where single values cost a fifth.
-        found += [layers.MaxPooling2D(), layers.SpatialDropout2D(0.1)]
+        found += [layers.MaxPooling2D(), layers.Dropout(0.25)]
     found += [layers.GlobalAveragePooling2D(keepdims=True), layers.Flatten()]
     found += [layers.Dropout(0.4), layers.Dense(DENSE_UNITS, activation="relu")]
     return [*found, layers.Dropout(0.4)]

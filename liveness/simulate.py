@@ -17,6 +17,7 @@ from liveness.boxes import Box, box_area, box_wh, clip_box
 SCREEN = "screen"
 PRINT = "print"
 KINDS = (SCREEN, PRINT)
+MISEXPOSED = 0.6  # share of screens that are too bright or dark for the camera
 HELD = {SCREEN: 0.4, PRINT: 0.7}  # share of composed attacks that show fingers
 
 _LUMA_BGR = np.array([0.114, 0.587, 0.299], np.float32)  # ITU-R BT.601
@@ -53,11 +54,16 @@ def simulate_screen(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         (H, W, 3) uint8, BGR, a new picture.
     """
     strength = rng.uniform(0.25, 1.0)
-    result = _screen_colours(image, strength, rng)
+    if rng.random() < MISEXPOSED:
+        result = _misexposed(image, strength, rng)
+    else:
+        result = _screen_colours(image, strength, rng)
     if rng.random() < 0.5:
         result = _resample(result, strength, rng)
     if rng.random() < 0.75:
         result = _defocus(result, strength, rng)
+    if rng.random() < 0.2:
+        result = _sharpen(result, rng)
     light = np.ones((*image.shape[:2], 3), np.float32)
     if rng.random() < 0.4:
         light *= _pixel_grid(image.shape[:2], strength, rng)
@@ -286,6 +292,66 @@ def _screen_colours(
     return _apply_curves(result, x)
 
 
+def _misexposed(
+    image: np.ndarray, strength: float, rng: np.random.Generator
+) -> np.ndarray:
+    """A screen that the camera does not expose for, in linear light.
+
+    Highlights burn out and glow into what is beside them, colours shift and grow,
+    lamps are mirrored as small spots, and the room's light lies over the black.
+    """
+    height, width = shape_hw = image.shape[:2]
+    gamma = 2 * np.exp(strength * rng.uniform(-0.35, 0.45))
+    # Blue is lifted on average: screens are bluer than rooms.
+    shift = rng.normal([0.12, 0.0, -0.02], [0.3, 0.12, 0.3])
+    gains = np.exp(strength * (shift + rng.uniform(-0.8, 1.5)))
+    curves = np.linspace(0, 1, 256)[:, None] ** gamma * gains
+    light = cv2.LUT(image, curves.astype(np.float32)[:, None])
+    saturation = np.exp(strength * rng.uniform(-0.7, 0.6))
+    matrix = saturation * np.eye(3) + (1 - saturation) * _LUMA_BGR
+    light = cv2.transform(light, matrix.astype(np.float32))
+    light = np.clip(light, 0, 3, out=light)  # a sensor's well is full at some point
+    if rng.random() < 0.2:
+        light += _spots(shape_hw, rng)
+    if rng.random() < 0.6:
+        share = np.float32(strength * rng.uniform(0.05, 0.6))
+        small = (max(1, width // 4), max(1, height // 4))
+        glow = cv2.resize(light, small, interpolation=cv2.INTER_AREA)
+        reach = max(small) * np.exp(rng.uniform(np.log(0.015), np.log(0.15)))
+        glow = cv2.GaussianBlur(glow, (0, 0), max(0.3, reach))
+        glow = cv2.resize(glow, (width, height), interpolation=cv2.INTER_LINEAR)
+        light = cv2.addWeighted(light, 1 - share / 2, glow, share, 0)
+    if rng.random() < 0.5:
+        tint = strength * rng.uniform(0, 0.25) * np.exp(rng.normal(0, 0.2, 3))
+        light += _smooth(shape_hw, 2, rng)[..., None] * tint.astype(np.float32)
+    if rng.random() < 0.5:
+        light += np.float32(strength * rng.uniform(0, 0.08))
+    # A gamma of 2 instead of 2.2: the square root is many times faster.
+    seen = np.sqrt(np.clip(light, 0, 1, out=light), out=light)
+    contrast = 1 + strength * rng.uniform(-0.2, 0.6) * (rng.random() < 0.5)
+    return cv2.convertScaleAbs(
+        np.maximum(seen, 0.5 - 0.5 / contrast),
+        alpha=255 * contrast,
+        beta=127.5 * (1 - contrast),
+    )
+
+
+def _spots(shape_hw: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """(H, W, 1) float32 of light: lamps in the glass, far brighter than the face."""
+    height, width = shape_hw
+    side = max(shape_hw)
+    spots = np.zeros(shape_hw, np.float32)
+    for _ in range(int(rng.integers(1, 4))):
+        middle = (
+            int(rng.uniform(0.1, 0.9) * width),
+            int(rng.uniform(0.1, 0.9) * height),
+        )
+        axes = [max(1, int(side * rng.uniform(0.01, most))) for most in (0.05, 0.12)]
+        bright = float(rng.uniform(0.3, 4))
+        cv2.ellipse(spots, middle, axes, rng.uniform(0, 180), 0, 360, bright, -1)
+    return cv2.GaussianBlur(spots, (0, 0), side * rng.uniform(0.006, 0.03))[..., None]
+
+
 def _print_colours(
     image: np.ndarray, strength: float, rng: np.random.Generator
 ) -> np.ndarray:
@@ -344,6 +410,14 @@ def _defocus(
         return cv2.GaussianBlur(image, (0, 0), sigma)
     along = (sigma * 2, 0.3) if rng.random() < 0.6 else (0.3, sigma * 2)  # hand shake
     return cv2.GaussianBlur(image, (0, 0), along[0], sigmaY=along[1])
+
+
+def _sharpen(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What a camera does about a soft picture: edges with a halo."""
+    reach = max(0.5, 0.012 * max(image.shape[:2]))
+    soft = cv2.GaussianBlur(image, (0, 0), reach)
+    amount = rng.uniform(0.3, 1.2)
+    return cv2.addWeighted(image, 1 + amount, soft, -amount, 0)
 
 
 def _recompress(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

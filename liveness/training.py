@@ -43,8 +43,9 @@ WEIGHT_DECAY = 1e-2
 AVERAGING_MOMENTUM = 0.99  # of the averaged weights: about the last 100 batches
 SIMULATED = "simulated "  # how the name of a simulated kind of attack starts
 MIN_ROOM_SCALE = 2.0  # of a crop that shows what is around the face
+SITE_EXPONENT = 0.25  # of a site's size: 0 weighs sites alike, 1 pictures alike
 KIND_SHARES = (0.65, 0.35)  # of screens and prints among simulated attacks
-SIMULATED_SHARE = 0.25  # of the drawn fakes, where filmed ones are there too
+SIMULATED_SHARE = 0.3  # of the drawn fakes, where filmed ones are there too
 COMPOSED_SHARE = 0.85  # of simulated attacks with surroundings: device or paper
 SIMULATED_EACH = 3  # simulated attacks made of each bona fide sample
 
@@ -324,9 +325,9 @@ def drawing_weights(samples: Sequence[Sample]) -> np.ndarray:
     """(N,) probability of each sample to be drawn for a batch.
 
     Both labels weigh the same, and of the fakes simulated attacks weigh
-    ``SIMULATED_SHARE``. A site weighs as the square root of its size, and the same
-    among the real as among the fake: nothing can be told from the site alone, and
-    a long film does not drown a short one.
+    ``SIMULATED_SHARE``. A site weighs as its size to the power of
+    ``SITE_EXPONENT``, and the same among the real as among the fake: nothing can be
+    told from the site alone, and a long film does not drown a short one.
     """
     is_fake = np.array([s.label == LABELS[0] for s in samples])
     simulated = np.array([s.attack.startswith(SIMULATED) for s in samples])
@@ -335,7 +336,7 @@ def drawing_weights(samples: Sequence[Sample]) -> np.ndarray:
     parts_of_sites = list(zip(sites, is_fake, strict=True))
     sizes = Counter(parts_of_sites)
     weights = np.array(
-        [np.sqrt(site_sizes[part[0]]) / sizes[part] for part in parts_of_sites]
+        [site_sizes[part[0]] ** SITE_EXPONENT / sizes[part] for part in parts_of_sites]
     )
     share = SIMULATED_SHARE if (is_fake & ~simulated).any() else 1.0
     share *= simulated.any()
@@ -476,12 +477,14 @@ def _crop_of(
     scale = sample.crop_scale or CROP_SCALE
     if kind is None:
         return crop, scale
-    if background is None:
-        there = crop.max(axis=2, keepdims=True) > 0  # surroundings stay black
-        return simulate(crop, kind, rng) * there, scale
-    face = square_around(whole_box(crop), 1 / scale)
-    # Without the black beyond their frames, which no camera films.
+    # Without the black beyond the frame, which no camera films.
     shown, (left, top) = _filmed_part(crop)
+    if background is None:
+        attack = np.zeros_like(crop)
+        height, width = shown.shape[:2]
+        attack[top : top + height, left : left + width] = simulate(shown, kind, rng)
+        return attack, scale
+    face = square_around(whole_box(crop), 1 / scale)
     room, _ = _filmed_part(read_crop(background))
     face = (face[0] - left, face[1] - top, face[2] - left, face[3] - top)
     composed, box = compose_attack(shown, room, face, rng, kind=kind)
