@@ -60,7 +60,7 @@ class LivenessNet:
         logits = []
         for first in range(0, depth, 3):
             x = _channels(inputs, first, depth)
-            for layer in _layers(filters):
+            for layer in _layers(filters, whole_maps=first > 0):
                 x = layer(x)
             logits.append(layers.Dense(classes, name=f"{LOGITS}{len(logits)}")(x))
         if len(logits) > 1:
@@ -69,8 +69,12 @@ class LivenessNet:
         return Model(inputs, layers.Softmax()(*logits))
 
 
-def _layers(filters: Sequence[int]) -> list:
-    """Conv-BN-conv-BN-pool-dropout for each number of filters, and dense."""
+def _layers(filters: Sequence[int], *, whole_maps: bool) -> list:
+    """Conv-BN-conv-BN-pool-dropout for each number of filters, and dense.
+
+    Dropout of single values helps the view inside the face and harms the one with
+    its surroundings, which drops ``whole_maps`` instead: MODEL_CARD.md.
+    """
     from keras import layers
 
     found = []
@@ -78,7 +82,8 @@ def _layers(filters: Sequence[int]) -> list:
         # The first convolution halves the picture: four times faster.
         found += _convolution(count, strides=2 if number == 0 else 1)
         found += _convolution(count)
-        found += [layers.MaxPooling2D(), layers.Dropout(0.25)]
+        dropout = layers.SpatialDropout2D(0.1) if whole_maps else layers.Dropout(0.25)
+        found += [layers.MaxPooling2D(), dropout]
     found += [layers.GlobalAveragePooling2D(keepdims=True), layers.Flatten()]
     found += [layers.Dropout(0.4), layers.Dense(DENSE_UNITS, activation="relu")]
     return [*found, layers.Dropout(0.4)]
