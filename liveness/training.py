@@ -22,6 +22,7 @@ from liveness.boxes import square_around
 from liveness.dataset import Sample, read_crop
 from liveness.errors import DatasetError, ImageError
 from liveness.labels import LABELS
+from liveness.memory import keep_freed_memory
 from liveness.preprocess import (
     CROP_SCALE,
     crop_face,
@@ -236,6 +237,7 @@ def train(
     Returns:
         The network with its best or last weights, and the history of each epoch.
     """
+    keep_freed_memory()
     keras.utils.set_random_seed(options.seed)
     side, views = options.input_size_px, len(options.view_scales)
     model = build(side, side, 3 * views, len(LABELS))
