@@ -30,7 +30,9 @@ class LivenessNet:
         the face with its surroundings). A view has layers of its own, which end in
         a layer ``LOGITS`` with its number; training is of each by itself. The sum
         decides, with the first view weighing ``FACE_WEIGHT`` where there are
-        others. A view that is not there is black, and its logits nearly equal.
+        others. The first is meant to lie inside the face: it drops single values in
+        training, the others whole maps. A view that is not there is black, and its
+        logits nearly equal.
 
         Args:
             width: Of the input in pixels, at least 2 ** (blocks + 1) for blocks
@@ -70,11 +72,7 @@ class LivenessNet:
 
 
 def _layers(filters: Sequence[int], *, whole_maps: bool) -> list:
-    """Conv-BN-conv-BN-pool-dropout for each number of filters, and dense.
-
-    Dropout of single values helps the view inside the face and harms the one with
-    its surroundings, which drops ``whole_maps`` instead: MODEL_CARD.md.
-    """
+    """Conv-BN-conv-BN-pool-dropout for each number of filters, and dense."""
     from keras import layers
 
     found = []
@@ -82,6 +80,7 @@ def _layers(filters: Sequence[int], *, whole_maps: bool) -> list:
         # The first convolution halves the picture: four times faster.
         found += _convolution(count, strides=2 if number == 0 else 1)
         found += _convolution(count)
+        # What helps inside the face harms its surroundings: MODEL_CARD.md.
         dropout = layers.SpatialDropout2D(0.1) if whole_maps else layers.Dropout(0.25)
         found += [layers.MaxPooling2D(), dropout]
     found += [layers.GlobalAveragePooling2D(keepdims=True), layers.Flatten()]

@@ -72,8 +72,10 @@ def limit_rate(paths: list[Path], batch_size: int) -> dict[str, float]:
     """Images per second of the network's own step, on one batch in memory."""
     import tensorflow as tf
 
+    from liveness.memory import keep_freed_memory
     from liveness.training import INPUT_SIZE_PX
 
+    keep_freed_memory()  # as ours does
     rng = np.random.default_rng(0)
     shape = (batch_size, INPUT_SIZE_PX, INPUT_SIZE_PX, 3)
     data = tf.constant(rng.random(shape), tf.float32)

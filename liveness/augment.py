@@ -11,7 +11,8 @@ FLIP = 0.5  # probability of a mirrored picture
 QUARTER_TURN = 0.25  # of a phone's video that lies on its side
 BLUR = 0.5  # of a soft focus
 OUT_OF_FOCUS = 0.3  # of those: a stronger one
-BLUR_PX = (0.8, 1.6)  # greatest deviation of a soft focus, and of the stronger one
+LEAST_BLUR_PX = 0.2  # deviation of a soft focus
+MOST_BLUR_PX = (0.8, 1.6)  # of a soft focus, and of the stronger one
 NOISE = 0.5  # of sensor noise
 MAX_ROTATION_DEG = 11.5
 MAX_STRETCH = 0.1  # of the width, natural logarithm
@@ -37,7 +38,7 @@ def another_camera(
     """Random geometry, colour, focus and noise.
 
     Args:
-        picture: (side, side, 3) uint8. A larger one than ``side_px`` lets a zoom
+        picture: (side, side, 3) uint8, BGR. A larger one than ``side_px`` lets a zoom
             find detail that is there.
         rng: Source of all randomness.
         side_px: Side of the picture that is returned.
@@ -45,19 +46,17 @@ def another_camera(
             the frame may end anywhere beside the face.
 
     Returns:
-        (side_px, side_px, 3) uint8, a new picture. What was black stays black.
+        (side_px, side_px, 3) uint8, BGR, a new picture. What was black stays black.
     """
     moved = _move(picture, rng, side_px, is_wide)
     blue, green, red = cv2.split(moved)
     filmed = cv2.max(cv2.max(blue, green), red) > 0
     if is_wide:
-        _end_frame(filmed, rng)
-    result = _blur(_recolour(moved, rng), rng)
-    if rng.random() < NOISE:
-        _add_noise(result, rng)
-    result = np.clip(result, 0, 255, out=result).astype(np.uint8)
+        filmed &= _random_frame(side_px, rng)
+    result = _add_noise(_blur(_recolour(moved, rng), rng), rng)
+    result = np.clip(np.rint(result, out=result), 0, 255, out=result)
     # What was black for want of a picture stays black.
-    return cv2.copyTo(result, filmed.astype(np.uint8))
+    return cv2.copyTo(result.astype(np.uint8), filmed.astype(np.uint8))
 
 
 def _move(
@@ -89,33 +88,25 @@ def _move(
     )
 
 
-def _end_frame(filmed: np.ndarray, rng: np.random.Generator) -> None:
-    """At random, take away what lies outside a frame around the face.
-
-    How near a face is to the frame's edge says how it was filmed and not what it
-    is; without this it is what a network learns first.
-
-    Args:
-        filmed: (side, side) bool, changed in place.
-        rng: Source of all randomness.
-    """
+def _random_frame(side_px: int, rng: np.random.Generator) -> np.ndarray:
+    """(side, side) bool: what of a picture lies inside a frame around the face."""
+    inside = np.ones((side_px, side_px), bool)
+    # How near a face is to the frame's edge says how it was filmed and not what it
+    # is; without this it is what a network learns first.
     if rng.random() >= FRAMED:
-        return
-    half = filmed.shape[0] / 2
+        return inside
+    half = side_px / 2
     # Each edge by itself: half of the edges stay where they were.
     edges = np.where(rng.random(4) < EDGE_MOVED, rng.uniform(NEAREST_EDGE, 1.0, 4), 1.0)
     left, top = np.floor(half * (1 - edges[:2])).astype(int)
     right, bottom = np.ceil(half * (1 + edges[2:])).astype(int)
-    filmed[:top] = filmed[bottom:] = False
-    filmed[:, :left] = filmed[:, right:] = False
+    inside[:top] = inside[bottom:] = False
+    inside[:, :left] = inside[:, right:] = False
+    return inside
 
 
 def _recolour(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Exposure, contrast, white balance and tone curve of another camera.
-
-    Returns:
-        (side, side, 3) float32, 0 to 255.
-    """
+    """(side, side, 3) float32, 0 to 255: as another camera exposes and balances it."""
     # A parabola through black and white is nearly a gamma curve.
     curve = _LEVELS * (1 + rng.uniform(-TONE_BEND, TONE_BEND) * (1 - _LEVELS))
     gains = rng.uniform(*CONTRAST) * rng.uniform(*CHANNEL_GAIN, (1, 3))
@@ -128,15 +119,15 @@ def _blur(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A soft focus, at times."""
     if rng.random() >= BLUR:
         return picture
-    most = BLUR_PX[1] if rng.random() < OUT_OF_FOCUS else BLUR_PX[0]
-    deviation = rng.uniform(0.2, most)
-    return cv2.GaussianBlur(picture, (0, 0), deviation)
+    most = MOST_BLUR_PX[int(rng.random() < OUT_OF_FOCUS)]
+    return cv2.GaussianBlur(picture, (0, 0), rng.uniform(LEAST_BLUR_PX, most))
 
 
-def _add_noise(picture: np.ndarray, rng: np.random.Generator) -> None:
-    """Sensor noise of some strength, added to a float32 picture in place."""
+def _add_noise(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Sensor noise of some strength, at times; a float32 picture."""
+    if rng.random() >= NOISE:
+        return picture
     reach = 255 * rng.uniform(0, MAX_NOISE) * 3**0.5
     # Uniform noise of that deviation: normal noise takes three times as long.
     noise = rng.random(picture.shape, np.float32)
-    cv2.scaleAdd(noise, 2 * reach, picture, dst=picture)
-    cv2.subtract(picture, (reach,) * 4, dst=picture)
+    return cv2.scaleAdd(noise, 2 * reach, cv2.subtract(picture, (reach,) * 4))

@@ -14,7 +14,8 @@ def keep_freed_memory() -> None:
     Each training step frees and takes the same hundreds of megabytes. By default
     glibc returns large pieces at once, and the system clears every page again: half
     of the time of a step. The process holds what it needed at most until it ends.
-    Does nothing where the C library is another one.
+    Pieces above 64 MiB of threads other than the main one still come and go. Does
+    nothing where the C library is another one.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -43,8 +43,9 @@ class Panel:
 def simulate_screen(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The picture as a camera sees it on a phone or monitor.
 
-    Colours, exposure and focus change nearly always, pixel grid, banding, glare
-    and compression at times; all between barely visible and strong.
+    Colours, exposure and compression change always, focus nearly always, pixel
+    grid, banding, glare and sharpening at times; all between barely visible and
+    strong. More than half of the screens are too bright or dark for the camera.
 
     Args:
         image: (H, W, 3) uint8, BGR, at the resolution of the camera.
@@ -295,11 +296,9 @@ def _screen_colours(
 def _misexposed(
     image: np.ndarray, strength: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """A screen that the camera does not expose for, in linear light.
-
-    Highlights burn out and glow into what is beside them, colours shift and grow,
-    lamps are mirrored as small spots, and the room's light lies over the black.
-    """
+    """A screen that the camera does not expose for, in linear light."""
+    # Highlights burn out and glow into what is beside them, colours shift and grow,
+    # lamps are mirrored as small spots, and the room's light lies over the black.
     height, width = shape_hw = image.shape[:2]
     gamma = 2 * np.exp(strength * rng.uniform(-0.35, 0.45))
     # Blue is lifted on average: screens are bluer than rooms.

@@ -225,6 +225,8 @@ def train(
 ) -> tuple[keras.Model, dict[str, list[float]]]:
     """Train a network, with early stopping on the validation loss if there is one.
 
+    The process keeps the memory that this needs at most: ``keep_freed_memory``.
+
     Args:
         training: Read ``to_train``; drawn from so that classes, sites and attacks
             weigh alike.
@@ -477,7 +479,7 @@ def _crop_of(
     """The crop of a job and its scale."""
     crop = read_crop(sample)
     scale = sample.crop_scale or CROP_SCALE
-    if kind is None:
+    if kind is None or not crop.any():
         return crop, scale
     # Without the black beyond the frame, which no camera films.
     shown, (left, top) = _filmed_part(crop)

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from liveness import augment as subject
 from liveness.augment import another_camera
 
 SIDE_PX = 40
@@ -88,6 +89,105 @@ def test_a_larger_picture_becomes_one_of_the_wished_side(images):
     assert changed.mean() == pytest.approx(ramp.mean(), abs=12)
     spread = changed.std(axis=(1, 2, 3)) / ramp.std()
     assert 0.5 < np.median(spread) < 1.1
+
+
+@pytest.fixture
+def only(monkeypatch):
+    """Switches off all variation, to switch one on."""
+    off = {"FLIP": 0, "QUARTER_TURN": 0, "BLUR": 0, "NOISE": 0, "FRAMED": 0}
+    off |= {"MAX_ROTATION_DEG": 0, "MAX_STRETCH": 0, "SHOWN": (1, 1), "TONE_BEND": 0}
+    off |= {"CONTRAST": (1, 1), "BRIGHTNESS": 0, "CHANNEL_GAIN": (1, 1)}
+
+    def switch(**on):
+        for name, value in (off | on).items():
+            monkeypatch.setattr(subject, name, value)
+
+    return switch
+
+
+def test_without_variation_nothing_changes(images, only):
+    only()
+    np.testing.assert_array_equal(vary(images), images)
+
+
+def test_mirrored(images, only):
+    only(FLIP=1)
+    np.testing.assert_array_equal(vary(images), images[:, :, ::-1])
+
+
+def test_quarter_turns(images, only):
+    only(QUARTER_TURN=1)
+    changed = vary(images)
+
+    turned = [np.rot90(images, times, axes=(1, 2)).astype(int) for times in (1, 2, 3)]
+    away = np.array([np.abs(changed - one).max(axis=(1, 2, 3)) for one in turned])
+    assert (away.min(axis=0) <= 1).all()
+    assert set(away.argmin(axis=0)) == {0, 1, 2}
+
+
+def test_small_turns_keep_lengths_and_the_centre(only):
+    """Two dots turn about the centre, by as much as is allowed and no more."""
+    only(MAX_ROTATION_DEG=30)
+    dots = np.zeros((81, 81, 3), np.uint8)
+    for x in (20, 60):
+        cv2.circle(dots, (x, 40), 4, (255, 255, 255), -1)
+    changed = vary(np.repeat(dots[None], COUNT, axis=0), side_px=81)
+
+    angles = []
+    for one in changed:
+        _, _, _, centres = cv2.connectedComponentsWithStats(one[..., 0] // 128)
+        (x1, y1), (x2, y2) = centres[1:]
+        assert np.hypot(x2 - x1, y2 - y1) == pytest.approx(40, abs=1)
+        assert (x1 + x2) / 2 == pytest.approx(40, abs=0.5)
+        assert (y1 + y2) / 2 == pytest.approx(40, abs=0.5)
+        angles.append(np.degrees(np.arctan((y2 - y1) / (x2 - x1))))
+    assert -31 < min(angles) < -15
+    assert 15 < max(angles) < 31
+
+
+def test_a_zoom_looks_anywhere_inside_the_picture(only):
+    """Position as colour: half of the side is seen, anywhere, and nothing beyond."""
+    only(SHOWN=(0.5, 0.5))
+    place = np.tile(np.arange(1, 101, dtype=np.uint8), (100, 1))
+    ramps = np.dstack([place, place.T, place])
+    changed = vary(np.repeat(ramps[None], COUNT, axis=0), side_px=50)
+
+    for channel, axis in ((0, 2), (1, 1)):
+        span = np.ptp(changed[..., channel], axis=axis)
+        assert (abs(span - 49.0) <= 1).all()
+        firsts = changed[..., channel].min(axis=(1, 2))
+        assert firsts.min() < 12
+        assert firsts.max() > 40
+
+
+def test_soft_focus_takes_detail_away(only):
+    rng = np.random.default_rng(3)
+    fine = rng.integers(60, 200, (COUNT, SIDE_PX, SIDE_PX, 3)).astype(np.uint8)
+    only(BLUR=1)
+
+    spread = vary(fine).std(axis=(1, 2, 3)) / fine.std(axis=(1, 2, 3))
+    assert (spread < 1.001).all()
+    assert spread.min() < 0.4
+
+
+def test_noise_is_added_around_what_was_there(images, only):
+    only(NOISE=1)
+    added = vary(images).astype(int) - images
+
+    assert abs(added.mean()) < 0.1
+    deviations = added.std(axis=(1, 2, 3))
+    assert 8 < deviations.max() < 255 * subject.MAX_NOISE + 1
+    assert deviations.min() < 2
+
+
+def test_a_black_bar_stays_black_to_its_edge(images, only):
+    barred = images.copy()
+    barred[:, :, :9] = 0
+    only(NOISE=1, BRIGHTNESS=0.3)
+
+    changed = vary(barred)
+    assert not changed[:, :, :9].any()
+    assert (changed[:, :, 9:].max(axis=3) > 0).all()
 
 
 def test_frames_end_beside_the_face_in_wide_pictures_only(images):

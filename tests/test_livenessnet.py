@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from liveness.model_files import load_keras_model
-from livenessnet import LivenessNet
+from livenessnet import LOGITS, LivenessNet
 
 MAX_WEIGHTS = 1_000_000  # 10 ms for a face on two cores
 
@@ -42,6 +42,18 @@ def test_every_view_counts(model):
         other = batch.copy()
         other[..., first : first + 3] = 0
         assert np.abs(np.asarray(model(batch)) - np.asarray(model(other))).max() > 0
+
+
+def test_only_the_first_view_drops_single_values(model):
+    """Whole maps of the others: what helps the one harms the other."""
+    from keras import Model, layers
+
+    expected = ((layers.Dropout, 0.25), (layers.SpatialDropout2D, 0.1))
+    for view, (kind, rate) in enumerate(expected):
+        part = Model(model.input, model.get_layer(f"{LOGITS}{view}").output)
+        dropouts = [one for one in part.layers if isinstance(one, layers.Dropout)]
+        blocks = [one for one in dropouts if len(one.output.shape) == 4]
+        assert [(type(one), one.rate) for one in blocks] == [(kind, rate)] * 4
 
 
 def test_width_height_depth_and_classes_are_told_apart():

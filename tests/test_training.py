@@ -12,6 +12,7 @@ from liveness.dataset import Sample, read_dataset, split_samples
 from liveness.errors import DatasetError
 from liveness.labels import LABELS
 from liveness.preprocess import filmed_share, views_of_crop
+from liveness.simulate import KINDS
 from livenessnet import FACE_WEIGHT, LivenessNet
 
 pytest.importorskip("tensorflow")
@@ -178,6 +179,55 @@ class TestSimulatedAttacks:
         assert all(filmed_share(view[..., :3]) > 0.9 for view in views)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_simulated_attack_without_background_stays_where_the_picture_was(
+    tmp_path, kind
+):
+    crop = np.zeros((100, 100, 3), np.uint8)
+    crop[20:90, 5:80] = np.random.default_rng(0).integers(60, 200, (70, 75, 3))
+    write_crops(tmp_path / "real", [crop], source="a.mp4#1")
+    (sample,) = read_dataset([tmp_path])
+    attack, _ = subject._crop_of(sample, None, kind, np.random.default_rng(1))
+
+    assert attack.shape == crop.shape
+    assert (attack[20:90, 5:80] != crop[20:90, 5:80]).mean() > 0.5
+    attack[20:90, 5:80] = 0
+    assert not attack.any()
+
+
+def test_nothing_is_simulated_on_a_black_crop(tmp_path):
+    write_crops(tmp_path / "real", [np.zeros((50, 50, 3), np.uint8)], source="a.mp4#1")
+    (sample,) = read_dataset([tmp_path])
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        assert not subject._crop_of(sample, None, KINDS[0], rng)[0].any()
+
+
+def test_a_batch_shows_what_its_truths_say(samples, monkeypatch):
+    """Grey level tells label and view: blocks, rows and truths belong together."""
+
+    def painted(store, places):
+        grey = np.where(places % 2, 100, 0) + np.where(is_real[places // 2], 50, 20)
+        shape = (len(places), *store.shape)
+        return np.broadcast_to(grey[:, None, None, None], shape).astype(np.uint8)
+
+    loaded = load_pixels(samples, OPTIONS, to_train=True)
+    is_real = np.array([sample.is_bona_fide for sample in loaded.samples])
+    monkeypatch.setattr(subject.PixelFile, "read", painted)
+    monkeypatch.setattr(
+        subject,
+        "another_camera",
+        lambda picture, rng, *, side_px, is_wide: picture[:side_px, :side_px],
+    )
+    images, truths = next(iter(subject._training_batches(loaded, OPTIONS)))
+    seen = np.rint(images.numpy()[:, 0, 0] * 255)
+    for view, base in enumerate((0, 100)):
+        there = seen[:, 3 * view] > 0
+        assert there.sum() >= OPTIONS.batch_size - 2
+        expected = base + np.where(truths.numpy()[there, view, 1] == 1, 50, 20)
+        np.testing.assert_array_equal(seen[there, 3 * view], expected)
+
+
 def test_training_draws_are_seeded_and_balanced(pixels):
     training, _ = pixels
     first, second = (
@@ -186,6 +236,9 @@ def test_training_draws_are_seeded_and_balanced(pixels):
 
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
+    options = dataclasses.replace(OPTIONS, seed=OPTIONS.seed + 1)
+    third = next(iter(subject._training_batches(training, options)))
+    assert (first[0].numpy() != third[0].numpy()).any()
     images, targets = first
     side, views = OPTIONS.input_size_px, len(OPTIONS.view_scales)
     assert images.shape == (OPTIONS.batch_size, side, side, 3 * views)
