@@ -306,8 +306,7 @@ def _misexposed(
     gains = np.exp(strength * (shift + rng.uniform(-0.8, 1.5)))
     curves = np.linspace(0, 1, 256)[:, None] ** gamma * gains
     light = cv2.LUT(image, curves.astype(np.float32)[:, None])
-    saturation = np.exp(strength * rng.uniform(-0.7, 0.6))
-    matrix = saturation * np.eye(3) + (1 - saturation) * _LUMA_BGR
+    matrix = _saturation(np.exp(strength * rng.uniform(-0.7, 0.6)))
     light = cv2.transform(light, matrix.astype(np.float32))
     light = np.clip(light, 0, 3, out=light)  # a sensor's well is full at some point
     if rng.random() < 0.2:
@@ -370,10 +369,14 @@ def _mix_channels(
     image: np.ndarray, saturation: float, crosstalk: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Other primaries: towards or away from grey, and a little of each other."""
-    matrix = saturation * np.eye(3) + (1 - saturation) * _LUMA_BGR
     mixed = rng.normal(0, crosstalk, (3, 3))
     mixed -= mixed.mean(axis=1, keepdims=True)  # grey stays grey
-    return cv2.transform(image, matrix + mixed)
+    return cv2.transform(image, _saturation(saturation) + mixed)
+
+
+def _saturation(factor: float) -> np.ndarray:
+    """(3, 3) float64 matrix that moves colours away from grey by a factor."""
+    return factor * np.eye(3) + (1 - factor) * _LUMA_BGR
 
 
 def _apply_curves(image: np.ndarray, curves: np.ndarray) -> np.ndarray:

@@ -188,8 +188,7 @@ def load_pixels(
             view_scales=scales,
             side_px=side,
         )
-        for view in range(len(scales)):
-            picture = views[..., 3 * view : 3 * view + 3]
+        for view, picture in enumerate(np.split(views, len(scales), axis=2)):
             store.write(number * len(scales) + view, picture)
         if kind is None:
             return sample
@@ -371,20 +370,21 @@ def _training_batches(pixels: Pixels, options: TrainingOptions) -> tf.data.Datas
     def draw() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         rng = np.random.default_rng(options.seed)
         while True:
-            pictures = np.zeros((count, side, side, 3 * len(scales)), np.uint8)
+            pictures = np.empty((count, side, side, 3 * len(scales)), np.uint8)
             truths = np.empty((count, len(scales), len(LABELS)), np.float32)
             for view, (scale, p) in enumerate(zip(scales, weights, strict=True)):
+                shown = pictures[..., 3 * view : 3 * view + 3]
                 absent = rng.permutation(count)
                 if p.any():
                     absent = absent[: len(LABELS) if view else 0]
                     rows = np.sort(rng.choice(len(p), count, p=p))
                     truths[:, view] = targets[rows]
                     for place, picture in enumerate(pixels.read_view(rows, view)):
-                        pictures[place, ..., 3 * view : 3 * view + 3] = another_camera(
+                        shown[place] = another_camera(
                             picture, rng, side_px=side, is_wide=scale > 1
                         )
                 # What is missing says nothing: as often real as fake.
-                pictures[absent, ..., 3 * view : 3 * view + 3] = 0
+                shown[absent] = 0
                 truths[absent, view] = one_of_each[: len(absent)]
             yield pictures, truths
 
