@@ -21,6 +21,7 @@ SHOWN_WIDE = (0.85, 1.0)
 MAX_SHIFT_WIDE = 0.04  # of the side
 FRAMED = 0.5  # of a wide picture whose frame ends nearer to the face
 EDGE_MOVED = 0.5  # of each edge of such a frame
+UPRIGHT = 0.35  # of such frames that end on the left and right, like a phone's
 NEAREST_EDGE = 0.37  # of half the side: just outside the face at a scale of 2.7
 # Stronger changes hide what a screen does to colours: MODEL_CARD.md.
 TONE_BEND = 0.25  # of the tone curve; 0.4 is about a gamma of 0.75
@@ -98,6 +99,8 @@ def _random_frame(side_px: int, rng: np.random.Generator) -> np.ndarray:
     half = side_px / 2
     # Each edge by itself: half of the edges stay where they were.
     edges = np.where(rng.random(4) < EDGE_MOVED, rng.uniform(NEAREST_EDGE, 1.0, 4), 1.0)
+    if rng.random() < UPRIGHT:  # as phones film themselves: narrow, and centred
+        edges[[0, 2]] = rng.uniform(NEAREST_EDGE, 0.6) + rng.uniform(0, 0.1, 2)
     left, top = np.floor(half * (1 - edges[:2])).astype(int)
     right, bottom = np.ceil(half * (1 + edges[2:])).astype(int)
     inside[:top] = inside[bottom:] = False

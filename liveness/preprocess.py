@@ -133,10 +133,17 @@ def views_of_crop(
     crop_scale: float,
     view_scales: Sequence[float],
     side_px: int,
+    least_filmed: float = LEAST_FILMED,
 ) -> np.ndarray:
     """All views of a crop, stacked along the channels.
 
-    A view after the first that is hardly there is all black.
+    Args:
+        crop: Square (side, side, 3) uint8 BGR picture from ``crop_face``.
+        crop_scale: The scale it was cropped with.
+        view_scales: Scale of each view.
+        side_px: Side of each view in pixels.
+        least_filmed: A view after the first in which no more than this share of
+            the pixels is picture, 0 to 1, is made all black.
 
     Returns:
         (side_px, side_px, 3 * views) uint8, BGR in each view.
@@ -147,7 +154,7 @@ def views_of_crop(
     ]
     for view in views[1:]:
         # Mostly black: how a face was cut out, not where it is.
-        if filmed_share(view) <= LEAST_FILMED:
+        if filmed_share(view) <= least_filmed:
             view[:] = 0
     return np.concatenate(views, axis=2)
 

@@ -19,11 +19,14 @@ PRINT = "print"
 KINDS = (SCREEN, PRINT)
 MISEXPOSED = 0.6  # share of screens that are too bright or dark for the camera
 HELD = {SCREEN: 0.4, PRINT: 0.7}  # share of composed attacks that show fingers
+BEFORE_A_BODY = 0.5  # share of composed attacks that hide the face of their holder
+PLAIN_BACKDROP = 0.5  # share of composed prints that are passport pictures
 
 _LUMA_BGR = np.array([0.114, 0.587, 0.299], np.float32)  # ITU-R BT.601
 _HALFTONE_ANGLES_DEG = (0.0, 75.0, 15.0)  # yellow, magenta, cyan: offset practice
 _SUBPIXEL_SHIFT = 2 * np.pi / 3  # of a grid period between the B, G and R stripes
 _TAU = np.float32(2 * np.pi)
+_PERSON_SIDE_PX = 96  # enough for an outline; the time grows with the area
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,8 @@ def compose_attack(
         ValueError: If the box has no area in ``content`` or the kind is unknown.
     """
     kind = kind or (SCREEN if rng.random() < 0.65 else PRINT)
+    if rng.random() < BEFORE_A_BODY:
+        background = _below(background, rng)
     height, width = background.shape[:2]
     face_px = rng.uniform(0.18, 0.55) * min(height, width)
     panel = make_panel(content, box, kind, face_px, rng)
@@ -179,10 +184,33 @@ def make_panel(
     face = tuple(
         round((value - region[axis % 2]) * scale) for axis, value in enumerate(box)
     )
+    if kind == PRINT and rng.random() < PLAIN_BACKDROP:
+        shown = plain_backdrop(shown, face, rng)
     shown = simulate(shown, kind, rng)
     if kind == SCREEN:
         return _device(shown, face, face_px, rng)
     return _sheet(shown, face, face_px, rng)
+
+
+def plain_backdrop(
+    image: np.ndarray, face: Box, rng: np.random.Generator
+) -> np.ndarray:
+    """The person of a face before one light colour, as on a passport picture.
+
+    Args:
+        image: (H, W, 3) uint8, BGR.
+        face: Their face in it; may reach beyond the picture.
+        rng: Source of all randomness.
+
+    Returns:
+        (H, W, 3) uint8, BGR, a new picture.
+    """
+    share = _person(image, face, rng)[..., None]
+    light = rng.uniform(170, 250)
+    colour = np.clip(light + rng.normal(0, 8, 3) + [8, 0, -4], 0, 255)  # often bluish
+    if rng.random() < 0.1:
+        colour = np.array([[170.0, 110, 40], [60, 40, 180]])[rng.integers(2)]
+    return np.rint(colour + (image - colour) * share).astype(np.uint8)
 
 
 def placement(
@@ -272,6 +300,54 @@ def camera_look(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return _recompress(np.clip(noisy, 0, 255).astype(np.uint8), rng)
 
 
+# What is cut out and put together
+
+
+def _below(background: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The lower part of a picture of a person: who holds an attack hides behind it."""
+    height, width = background.shape[:2]
+    part = rng.uniform(0.4, 0.75)
+    tall, broad = max(1, round(height * part)), max(1, round(width * part))
+    left = int(rng.integers(0, width - broad + 1))
+    lower = background[height - tall :, left : left + broad]
+    return cv2.resize(lower, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _person(image: np.ndarray, face: Box, rng: np.random.Generator) -> np.ndarray:
+    """(H, W) float32 in [0, 1], 1 where the person of a face is.
+
+    GrabCut (Rother, Kolmogorov and Blake, 2004) in a small copy, from an ellipse
+    for the head and a trapezoid for the shoulders.
+    """
+    height, width = image.shape[:2]
+    scale = _PERSON_SIDE_PX / max(height, width)
+    seen = (max(2, round(width * scale)), max(2, round(height * scale)))
+    small = cv2.resize(image, seen, interpolation=cv2.INTER_AREA)
+    x_min, y_min, x_max, y_max = (value * scale for value in face)
+    wide, tall, x = x_max - x_min, y_max - y_min, (x_min + x_max) / 2
+    middle = (x, (y_min + y_max) / 2 - 0.08 * tall)  # a box ends at the hair
+    neck, shoulder, end = y_max - 0.1 * tall, y_max + 0.6 * tall, seen[1] + 1.0
+    body = [(0.35, neck), (1.1, shoulder), (1.2, end)]
+    core = [(0.2, y_max), (0.5, max(end, y_max + 1))]
+    mask = np.full(small.shape[:2], cv2.GC_PR_BGD, np.uint8)
+    mask[: max(1, int(y_min - 0.5 * tall))] = cv2.GC_BGD
+    for label, grown, sides in ((cv2.GC_PR_FGD, 1.35, body), (cv2.GC_FGD, 0.85, core)):
+        ellipse = (middle, (wide * grown, 1.15 * tall * grown), 0)
+        cv2.ellipse(mask, ellipse, int(label), -1)
+        outline = [(x - half * wide, y) for half, y in sides]
+        outline += [(x + half * wide, y) for half, y in reversed(sides)]
+        cv2.fillConvexPoly(mask, np.rint(outline).astype(np.int32), int(label))
+    inside = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD))
+    if inside.all() or not inside.any():  # nothing to tell a person from
+        return np.ones((height, width), np.float32)
+    cv2.setRNGSeed(int(rng.integers(2**31)))  # of this thread: GrabCut draws from it
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(small, mask, None, *models, 2, cv2.GC_INIT_WITH_MASK)
+    person = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
+    person = cv2.GaussianBlur(person, (0, 0), 0.8)
+    return cv2.resize(person, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
 # What a display, a printer and a second camera do to colours
 
 
@@ -356,7 +432,7 @@ def _print_colours(
     saturation = 1 + strength * rng.uniform(-0.65, 0.25)
     if rng.random() < 0.06:
         saturation = 0.0  # a black and white print
-    result = _mix_channels(image, saturation, 0.05 * strength, rng)
+    result = _mix_channels(image, saturation, 0.03 * strength, rng)
     x = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.normal(0, 0.25 * strength))
     ink = strength * rng.uniform(0.0, 0.25, 3)  # black ink reflects some light
     ink = 0.7 * ink.mean() + 0.3 * ink
@@ -630,7 +706,7 @@ def _sheet(
     shown: np.ndarray, face: Box, face_px: float, rng: np.random.Generator
 ) -> Panel:
     """Paper with a margin or none, cut by hand and slightly bent."""
-    margin = 0 if rng.random() < 0.3 else round(face_px * rng.uniform(0.02, 0.35))
+    margin = 0 if rng.random() < 0.5 else round(face_px * rng.uniform(0.02, 0.35))
     top, bottom, left, right = (
         int(margin * value) for value in rng.uniform(0.7, 1.3, 4)
     )
@@ -714,7 +790,7 @@ def _fingers(
     # Darker towards the edges, as round fingers are, and uneven.
     round_off = cv2.GaussianBlur(skin, (0, 0), thick / 3)[..., None] / 255
     tone = np.array([105.0, 135, 190]) * np.exp(rng.normal(0, 0.12, 3))
-    tone = tone * rng.uniform(0.25, 1.15) * (0.35 + 0.65 * round_off)
+    tone = tone * rng.uniform(0.4, 1.35) * (0.55 + 0.45 * round_off)
     tone = tone * (0.7 + 0.6 * _smooth(image.shape[:2], 5, rng)[..., None])
     return np.clip(image + (tone - image) * share, 0, 255).astype(np.uint8)
 

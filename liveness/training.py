@@ -25,6 +25,7 @@ from liveness.labels import LABELS
 from liveness.memory import keep_freed_memory
 from liveness.preprocess import (
     CROP_SCALE,
+    LEAST_FILMED,
     crop_face,
     filmed_box,
     views_of_crop,
@@ -39,7 +40,7 @@ TRAINING_SIZE_PX = 104  # of such a view
 EPOCH_SAMPLES = (640, 16000)  # least and most pictures drawn for one epoch
 SCORING_BATCH = 256
 LABEL_SMOOTHING = 0.05
-LOGITS = "logits_"  # how the name of each view's last layer starts
+LOGITS = "logits_"  # how the name of each network's last layer starts
 WEIGHT_DECAY = 1e-2
 AVERAGING_MOMENTUM = 0.99  # of the averaged weights: about the last 100 batches
 SIMULATED = "simulated "  # how the name of a simulated kind of attack starts
@@ -49,6 +50,7 @@ KIND_SHARES = (0.65, 0.35)  # of screens and prints among simulated attacks
 SIMULATED_SHARE = 0.3  # of the drawn fakes, where filmed ones are there too
 COMPOSED_SHARE = 0.85  # of simulated attacks with surroundings: device or paper
 SIMULATED_EACH = 3  # simulated attacks made of each bona fide sample
+BARE_SHARE = 0.4  # of what a wide view learns from that shows the face alone
 
 logger = logging.getLogger(__name__)
 
@@ -155,8 +157,8 @@ def load_pixels(
     Args:
         samples: What to read; the unreadable are skipped, counted and listed.
         options: Views and input size.
-        to_train: Read what ``train`` varies, a little more than the network sees;
-            else what the apps feed it.
+        to_train: Read what ``train`` varies: a little more than the network sees,
+            and all views of all samples; else what the apps feed it.
         simulate_attacks: Add simulated attacks, ``SIMULATED_EACH`` for each bona
             fide sample.
         progress: Name of the progress bar; None shows none.
@@ -187,6 +189,7 @@ def load_pixels(
             crop_scale=scale,
             view_scales=scales,
             side_px=side,
+            least_filmed=0 if to_train else LEAST_FILMED,
         )
         for view, picture in enumerate(np.split(views, len(scales), axis=2)):
             store.write(number * len(scales) + view, picture)
@@ -231,8 +234,9 @@ def train(
             weigh alike.
         validation: Never augmented; classes weigh alike in its loss. None trains
             for all epochs.
-        build: Makes the network from width, height, depth and classes; the logits
-            of each view come from a layer whose name starts with ``LOGITS``.
+        build: Makes the network from width, height, depth and classes; logits that
+            learn by themselves come from layers named ``LOGITS``, the number of the
+            view that they see, an underscore and another number.
         options: How.
 
     Returns:
@@ -242,7 +246,7 @@ def train(
     keras.utils.set_random_seed(options.seed)
     side, views = options.input_size_px, len(options.view_scales)
     model = build(side, side, 3 * views, len(LABELS))
-    learner = _each_view(model)
+    learner, seen = _each_network(model)
     count = int(np.clip(len(training.samples), *EPOCH_SAMPLES))
     steps = max(1, count // options.batch_size)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -281,10 +285,11 @@ def train(
             )
         )
     history = learner.fit(
-        _training_batches(training, options),
+        _for_each_network(_training_batches(training, options), seen),
         epochs=options.epochs,
         steps_per_epoch=steps,
-        validation_data=validation and _validation_batches(validation),
+        validation_data=validation
+        and _for_each_network(_validation_batches(validation), seen),
         callbacks=callbacks,
         shuffle=False,  # the batches are drawn at random as it is
         verbose=0,
@@ -301,11 +306,26 @@ def score(model: keras.Model, pixels: Pixels) -> np.ndarray:
     return np.concatenate([np.asarray(one, np.float64)[:, 1] for one in outputs])
 
 
-def _each_view(model: keras.Model) -> keras.Model:
-    """The same weights, with the logits of each view by itself: (N, views, labels)."""
+def _each_network(model: keras.Model) -> tuple[keras.Model, list[int]]:
+    """The same weights, with the logits of each network: (N, networks, labels).
+
+    Also which view each of them sees.
+    """
     found = {one.name: one.output for one in model.layers if LOGITS in one.name}
-    logits = [found[name] for name in sorted(found)]
-    return keras.Model(model.input, keras.ops.stack(logits, axis=1))
+    names = sorted(found)
+    views = [int(name.removeprefix(LOGITS).split("_")[0]) for name in names]
+    logits = keras.ops.stack([found[name] for name in names], axis=1)
+    return keras.Model(model.input, logits), views
+
+
+def _for_each_network(batches: tf.data.Dataset, seen: list[int]) -> tf.data.Dataset:
+    """Batches of pictures, and of truths (and weights) of views, for networks."""
+    return batches.map(
+        lambda pictures, *of_views: (
+            pictures,
+            *(tf.gather(values, seen, axis=1) for values in of_views),
+        )
+    )
 
 
 class _EpochLog(keras.callbacks.Callback):
@@ -358,8 +378,7 @@ def _training_batches(pixels: Pixels, options: TrainingOptions) -> tf.data.Datas
     """Endless augmented batches in an order that the seed fixes.
 
     A batch is (N, side, side, 3 * views) float32 and (N, views, labels) float32. The
-    views of one row are of different samples: each view learns by itself, and a
-    sample without it is never drawn for it.
+    views of one row are of different samples: each view learns by itself.
     """
     scales, side = options.view_scales, options.input_size_px
     targets = np.eye(len(LABELS), dtype=np.float32)[pixels.targets]
@@ -406,19 +425,22 @@ def _has_surroundings(sample: Sample) -> bool:
 
 
 def _weights_of_view(pixels: Pixels, scale: float) -> np.ndarray:
-    """``drawing_weights`` among the samples that have this view.
+    """``drawing_weights`` among the samples that a view can learn from.
 
-    All are 0 where only one label has it: such a view would tell the label by being
-    there, whatever it shows.
+    A view of the surroundings learns mostly from samples that have them. Faces
+    alone weigh ``BARE_SHARE``: there are far more cameras and people among them.
+    Samples with surroundings, and those without, are left out where only one label
+    has them: being there would tell the label, whatever it shows.
     """
-    has = np.array(
-        [scale <= 1 or _has_surroundings(sample) for sample in pixels.samples]
-    )
-    kept = [sample for sample, used in zip(pixels.samples, has, strict=True) if used]
+    has = np.array([scale <= 1 or _has_surroundings(one) for one in pixels.samples])
     weights = np.zeros(len(has))
-    if {sample.label for sample in kept} == set(LABELS):
-        weights[has] = drawing_weights(kept)
-    return weights
+    for rows, share in ((has, 1 - BARE_SHARE), (~has, BARE_SHARE)):
+        drawn = [one for one, used in zip(pixels.samples, rows, strict=True) if used]
+        if {one.label for one in drawn} == set(LABELS):
+            weights[rows] = share * drawing_weights(drawn)
+        elif rows is has:
+            break  # nothing to learn about surroundings
+    return weights / (weights.sum() or 1.0)
 
 
 def _validation_batches(pixels: Pixels) -> tf.data.Dataset:

@@ -14,6 +14,7 @@ from liveness.simulate import (
     make_panel,
     paste_panel,
     placement,
+    plain_backdrop,
     simulate,
 )
 from make_examples import draw_room, load_portraits
@@ -103,6 +104,37 @@ def test_composition_repeats(portrait, room):
 
     np.testing.assert_array_equal(first[0], second[0])
     assert first[1] == second[1]
+
+
+def test_passport_picture_keeps_the_person_and_one_colour_behind(portrait):
+    image, (x_min, y_min, x_max, y_max) = portrait.image, portrait.box
+    # A room behind the person: stripes, which no passport picture has.
+    striped = image.copy()
+    striped[: y_min // 2, ::8] //= 2
+    striped[: y_min // 2, 4::8] //= 4
+
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        result = plain_backdrop(striped, portrait.box, rng)
+        again = plain_backdrop(striped, portrait.box, np.random.default_rng(seed))
+
+        np.testing.assert_array_equal(result, again)
+        above = np.abs(result[: y_min // 4].astype(int) - result[0, 0])
+        assert (above.max(axis=2) <= 2).mean() > 0.9
+        face = (slice(y_min, y_max), slice(x_min, x_max))
+        changed = np.abs(result[face].astype(int) - striped[face]).max(axis=2) > 2
+        assert changed.mean() < 0.1
+
+
+@pytest.mark.parametrize(
+    "face", [(-50, -60, 90, 100), (10, 10, 11, 11), (300, 300, 400, 400)]
+)
+def test_passport_picture_of_a_face_that_is_hardly_there(face):
+    image = np.random.default_rng(0).integers(0, 256, (60, 40, 3), np.uint8)
+
+    result = plain_backdrop(image, face, np.random.default_rng(1))
+
+    assert (result.shape, result.dtype) == (image.shape, np.uint8)
 
 
 @pytest.mark.parametrize("box", [(0, 0, 60, 80), (470, 560, 600, 700)])

@@ -13,7 +13,7 @@ from liveness.errors import DatasetError
 from liveness.labels import LABELS
 from liveness.preprocess import filmed_share, views_of_crop
 from liveness.simulate import KINDS
-from livenessnet import FACE_WEIGHT, LivenessNet
+from livenessnet import FACE_WEIGHT, NETWORKS, LivenessNet
 
 pytest.importorskip("tensorflow")
 
@@ -259,18 +259,26 @@ def test_missing_view_is_as_often_real_as_fake(pixels):
         assert face.any(axis=(1, 2, 3)).all()
 
 
-def test_a_sample_without_surroundings_is_not_drawn_for_them(samples, tmp_path):
-    """Bare boxes, all black here, beside crops: only crops teach the wide view."""
-    bare = dataclasses.replace(samples[0], site="bare", crop_scale=None)
-    loaded = load_pixels([bare] * 40 + list(samples), OPTIONS, to_train=True)
+@pytest.mark.parametrize("labels", [("real",), ("real", "fake")])
+def test_faces_alone_teach_a_wide_view_less_and_only_with_both_labels(samples, labels):
+    """Else being without surroundings would tell the label."""
+    bare = [
+        dataclasses.replace(one, site="bare", crop_scale=None)
+        for one in samples
+        if one.label in labels
+    ]
+    loaded = load_pixels([*bare, *samples], OPTIONS, to_train=True)
     first, wide = (
         subject._weights_of_view(loaded, scale) for scale in OPTIONS.view_scales
     )
 
     assert (first > 0).all()
-    assert (wide[:40] == 0).all()
-    assert (wide[40:] > 0).all()
+    share = subject.BARE_SHARE if len(labels) == 2 else 0
+    assert wide[: len(bare)].sum() == pytest.approx(share)
+    assert (wide[len(bare) :] > 0).all()
     assert wide.sum() == pytest.approx(1)
+    # The face is there to learn from, though the apps show the wide view none of it.
+    assert loaded.read_view(slice(0, 1), 1).any()
 
 
 @pytest.mark.parametrize("bare", [("real", "fake"), ("real",), ("fake",)])
@@ -312,14 +320,20 @@ def test_missing_view_does_not_validate(samples):
 
 
 @pytest.mark.parametrize("views", [1, 2])
-def test_views_learn_apart_and_are_summed(views):
+def test_networks_learn_apart_and_are_summed(views):
     model = LivenessNet.build(16, 16, 3 * views, 2, filters=(4, 8))
     batch = np.random.default_rng(0).random((3, 16, 16, 3 * views), np.float32)
-    logits = np.asarray(subject._each_view(model)(batch))
+    learner, seen = subject._each_network(model)
+    logits = np.asarray(learner(batch))
 
-    assert logits.shape == (3, views, 2)
-    weights = np.array([FACE_WEIGHT, 1.0] if views > 1 else [1.0])
-    summed = np.exp((logits * weights[:, None]).sum(axis=1))
+    face, around = NETWORKS
+    assert seen == [0] * face + [1] * around * (views - 1)
+    assert logits.shape == (3, len(seen), 2)
+    total = logits[:, :face].mean(axis=1)
+    if views > 1:
+        total = FACE_WEIGHT * total + logits[:, face:].mean(axis=1)
+        assert np.ptp(logits[:, face:], axis=1).min() > 0  # no two are the same
+    summed = np.exp(total)
     expected = summed / summed.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(np.asarray(model(batch)), expected, atol=1e-5)
 
@@ -339,8 +353,8 @@ def test_training_stops_early_and_keeps_the_best_weights(
 
     losses = history["val_loss"]
     assert len(losses) < options.epochs
-    batches = subject._validation_batches(validation)
-    learner = subject._each_view(model)
+    learner, seen = subject._each_network(model)
+    batches = subject._for_each_network(subject._validation_batches(validation), seen)
     learner.compile(
         loss=CategoricalCrossentropy(from_logits=True, label_smoothing=LABEL_SMOOTHING)
     )
