@@ -198,3 +198,18 @@ def test_frames_end_beside_the_face_in_wide_pictures_only(images):
     assert 0.3 < framed.mean() < 0.7
     middle = slice(round(SIDE_PX * 0.35), round(SIDE_PX * 0.65))
     assert wide[:, middle, middle].all()
+
+
+def test_some_frames_are_upright_like_a_phones(images, monkeypatch):
+    """Narrow left and right of the face, whatever the edges above and below."""
+    monkeypatch.setattr(subject, "FRAMED", 1)
+    monkeypatch.setattr(subject, "EDGE_MOVED", 0)
+
+    filmed = vary(images, wide=True).max(axis=3) > 0
+    widths = filmed.any(axis=1).sum(axis=1)
+    heights = filmed.any(axis=2).sum(axis=1)
+    upright = widths < SIDE_PX
+    assert upright.mean() == pytest.approx(subject.UPRIGHT, abs=0.15)
+    assert (widths[upright] <= 0.75 * SIDE_PX).all()
+    assert (widths[upright] >= 0.35 * SIDE_PX).all()
+    assert (heights == SIDE_PX).all()
