@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from liveness import simulate as subject
 from liveness.boxes import box_area, clip_box, intersection_over_union
 from liveness.cli import ROOT
 from liveness.faces import FaceDetector
@@ -104,6 +105,23 @@ def test_composition_repeats(portrait, room):
 
     np.testing.assert_array_equal(first[0], second[0])
     assert first[1] == second[1]
+
+
+def test_a_holder_may_be_hidden_behind_the_attack(portrait, monkeypatch):
+    """Then the upper part of the background, where a face would be, is not seen."""
+    background = np.zeros((240, 320, 3), np.uint8)
+    background[:60, :, 2] = background[60:, :, 1] = 200
+
+    def red_share(before_a_body: float, seed: int) -> float:
+        monkeypatch.setattr(subject, "BEFORE_A_BODY", before_a_body)
+        rng = np.random.default_rng(seed)
+        image, _ = compose_attack(portrait.image, background, portrait.box, rng)
+        blue, green, red = cv2.split(image[:8].astype(int))
+        return float((red > green + blue + 40).mean())
+
+    for seed in range(6):
+        assert red_share(0, seed) > 0.2
+        assert red_share(1, seed) < 0.02
 
 
 def test_passport_picture_keeps_the_person_and_one_colour_behind(portrait):
