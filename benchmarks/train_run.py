@@ -73,19 +73,23 @@ def limit_rate(paths: list[Path], batch_size: int) -> dict[str, float]:
     import tensorflow as tf
 
     from liveness.memory import keep_freed_memory
-    from liveness.training import INPUT_SIZE_PX
+    from liveness.training import INPUT_SIZE_PX, VIEW_SCALES
 
     keep_freed_memory()  # as ours does
     rng = np.random.default_rng(0)
-    shape = (batch_size, INPUT_SIZE_PX, INPUT_SIZE_PX, 3)
+    depth = 3 * len(VIEW_SCALES)
+    shape = (batch_size, INPUT_SIZE_PX, INPUT_SIZE_PX, depth)
     data = tf.constant(rng.random(shape), tf.float32)
     targets = tf.constant(np.eye(2, dtype=np.float32)[np.arange(batch_size) % 2])
     dataset = tf.data.Dataset.from_tensors((data, targets)).repeat()
-    return _fit(dataset, STEPS, batch_size)
+    return _fit(dataset, STEPS, batch_size, depth=depth)
 
 
-def _fit(data, steps: int, batch_size: int) -> dict[str, float]:
-    """Fit an untrained network and time the epochs after the first."""
+def _fit(data, steps: int, batch_size: int, depth: int = 3) -> dict[str, float]:
+    """Fit an untrained network and time the epochs after the first.
+
+    ``depth`` is the channels of its input, 3 for each view.
+    """
     import keras
 
     from liveness.training import INPUT_SIZE_PX
@@ -95,7 +99,7 @@ def _fit(data, steps: int, batch_size: int) -> dict[str, float]:
     note = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda *_: ends.append(time.perf_counter())
     )
-    model = LivenessNet.build(INPUT_SIZE_PX, INPUT_SIZE_PX, 3, 2)
+    model = LivenessNet.build(INPUT_SIZE_PX, INPUT_SIZE_PX, depth, 2)
     model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
     model.fit(data, epochs=EPOCHS, steps_per_epoch=steps, verbose=0, callbacks=[note])
     images = steps * batch_size * (EPOCHS - 1)
