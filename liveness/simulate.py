@@ -19,7 +19,7 @@ PRINT = "print"
 KINDS = (SCREEN, PRINT)
 MISEXPOSED = 0.6  # share of screens that are too bright or dark for the camera
 HELD = {SCREEN: 0.4, PRINT: 0.7}  # share of composed attacks that show fingers
-BEFORE_A_BODY = 0.5  # share of composed attacks that hide the face of their holder
+BEFORE_A_BODY = 0.5  # share of composed attacks before the lower part of a picture
 PLAIN_BACKDROP = 0.5  # share of composed prints that are passport pictures
 
 _LUMA_BGR = np.array([0.114, 0.587, 0.299], np.float32)  # ITU-R BT.601
@@ -124,7 +124,8 @@ def compose_attack(
 
     Args:
         content: (H, W, 3) uint8, BGR, the picture that is shown.
-        background: (h, w, 3) uint8, BGR, what the camera looks at.
+        background: (h, w, 3) uint8, BGR, what the camera looks at; at times only its
+            lower part, larger.
         box: The face in ``content``.
         rng: Source of all randomness.
         kind: One of ``KINDS``; None draws one.
@@ -195,7 +196,7 @@ def make_panel(
 def plain_backdrop(
     image: np.ndarray, face: Box, rng: np.random.Generator
 ) -> np.ndarray:
-    """The person of a face before one light colour, as on a passport picture.
+    """The person of a face before one colour, as on a passport picture.
 
     Args:
         image: (H, W, 3) uint8, BGR.
@@ -208,7 +209,7 @@ def plain_backdrop(
     share = _person(image, face, rng)[..., None]
     light = rng.uniform(170, 250)
     colour = np.clip(light + rng.normal(0, 8, 3) + [8, 0, -4], 0, 255)  # often bluish
-    if rng.random() < 0.1:
+    if rng.random() < 0.1:  # blue or red, as some countries want it
         colour = np.array([[170.0, 110, 40], [60, 40, 180]])[rng.integers(2)]
     return np.rint(colour + (image - colour) * share).astype(np.uint8)
 
@@ -304,7 +305,7 @@ def camera_look(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _below(background: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The lower part of a picture of a person: who holds an attack hides behind it."""
+    """The lower part of a picture of a person: attacks are held before a body."""
     height, width = background.shape[:2]
     part = rng.uniform(0.4, 0.75)
     tall, broad = max(1, round(height * part)), max(1, round(width * part))

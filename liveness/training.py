@@ -195,7 +195,11 @@ def load_pixels(
             store.write(number * len(scales) + view, picture)
         if kind is None:
             return sample
-        return replace(sample, label=LABELS[0], attack=SIMULATED + kind)
+        # Before a background it has surroundings, whatever it was made of.
+        shown_scale = scale if background else sample.crop_scale
+        return replace(
+            sample, label=LABELS[0], attack=SIMULATED + kind, crop_scale=shown_scale
+        )
 
     with ThreadPoolExecutor() as pool:  # OpenCV works outside Python's lock
         results = list(
@@ -311,7 +315,9 @@ def _each_network(model: keras.Model) -> tuple[keras.Model, list[int]]:
 
     Also which view each of them sees.
     """
-    found = {one.name: one.output for one in model.layers if LOGITS in one.name}
+    found = {
+        one.name: one.output for one in model.layers if one.name.startswith(LOGITS)
+    }
     names = sorted(found)
     views = [int(name.removeprefix(LOGITS).split("_")[0]) for name in names]
     logits = keras.ops.stack([found[name] for name in names], axis=1)
@@ -420,27 +426,33 @@ def _training_batches(pixels: Pixels, options: TrainingOptions) -> tf.data.Datas
 
 
 def _has_surroundings(sample: Sample) -> bool:
-    """Whether a crop shows enough around the face for a wide view or a background."""
+    """Whether a crop shows enough around the face to be a background."""
     return (sample.crop_scale or 0) > MIN_ROOM_SCALE
 
 
 def _weights_of_view(pixels: Pixels, scale: float) -> np.ndarray:
     """``drawing_weights`` among the samples that a view can learn from.
 
-    A view of the surroundings learns mostly from samples that have them. Faces
-    alone weigh ``BARE_SHARE``: there are far more cameras and people among them.
-    Samples with surroundings, and those without, are left out where only one label
-    has them: being there would tell the label, whatever it shows.
+    A view of the surroundings learns mostly from samples that have them. Samples that
+    show little but the face weigh ``BARE_SHARE``: there are far more cameras and
+    people among them. They are left out where only one label has them, and all
+    weights are 0 where only one label has surroundings: being there would tell the
+    label, whatever it shows.
     """
     has = np.array([scale <= 1 or _has_surroundings(one) for one in pixels.samples])
     weights = np.zeros(len(has))
-    for rows, share in ((has, 1 - BARE_SHARE), (~has, BARE_SHARE)):
+
+    def weigh(rows: np.ndarray, share: float) -> bool:
         drawn = [one for one, used in zip(pixels.samples, rows, strict=True) if used]
-        if {one.label for one in drawn} == set(LABELS):
-            weights[rows] = share * drawing_weights(drawn)
-        elif rows is has:
-            break  # nothing to learn about surroundings
-    return weights / (weights.sum() or 1.0)
+        if {one.label for one in drawn} != set(LABELS):
+            return False
+        weights[rows] = share * drawing_weights(drawn)
+        return True
+
+    if weigh(has, 1 - BARE_SHARE):
+        weigh(~has, BARE_SHARE)
+        weights /= weights.sum()
+    return weights
 
 
 def _validation_batches(pixels: Pixels) -> tf.data.Dataset:

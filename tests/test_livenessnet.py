@@ -50,10 +50,12 @@ def test_only_the_first_view_drops_single_values(model):
 
     expected = ((layers.Dropout, 0.25), (layers.SpatialDropout2D, 0.1))
     for view, (kind, rate) in enumerate(expected):
-        part = Model(model.input, model.get_layer(f"{LOGITS}{view}_0").output)
-        dropouts = [one for one in part.layers if isinstance(one, layers.Dropout)]
-        blocks = [one for one in dropouts if len(one.output.shape) == 4]
-        assert [(type(one), one.rate) for one in blocks] == [(kind, rate)] * 4
+        for number in range(NETWORKS[view]):
+            last = model.get_layer(f"{LOGITS}{view}_{number}")
+            part = Model(model.input, last.output)
+            dropouts = [one for one in part.layers if isinstance(one, layers.Dropout)]
+            blocks = [one for one in dropouts if len(one.output.shape) == 4]
+            assert [(type(one), one.rate) for one in blocks] == [(kind, rate)] * 4
 
 
 def test_width_height_depth_and_classes_are_told_apart():

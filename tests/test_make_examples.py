@@ -1,5 +1,6 @@
 """The example pictures and videos: complete, deterministic, with a face to find."""
 
+import csv
 from pathlib import Path
 
 import cv2
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 
 from liveness.cli import ROOT
+from liveness.collecting import source_of
 from liveness.faces import FaceDetector
+from liveness.labels import LABELS
 from make_examples import FPS, main
 
 
@@ -63,6 +66,16 @@ def test_committed_pictures_are_those_of_this_version(made):
     for path in (made / "images").glob("*/*.jpg"):
         kept = cv2.imread(str(ROOT / path.relative_to(made)))
         assert cv2.absdiff(cv2.imread(str(path)), kept).mean() < 2, path.name
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_committed_dataset_is_of_the_committed_pictures(label):
+    with (ROOT / "dataset" / label / "crops.csv").open(newline="") as file:
+        collected = {row["source"] for row in csv.DictReader(file)}
+
+    pictures = (ROOT / "images" / f"{label}s").glob("*.jpg")
+    inputs = [*pictures, ROOT / "videos" / f"{label}_1.mp4"]
+    assert collected == {source_of(path) for path in inputs}
 
 
 def test_committed_examples_are_small():

@@ -107,13 +107,13 @@ def test_composition_repeats(portrait, room):
     assert first[1] == second[1]
 
 
-def test_a_holder_may_be_hidden_behind_the_attack(portrait, monkeypatch):
-    """Then the upper part of the background, where a face would be, is not seen."""
+def test_an_attack_may_be_before_the_lower_part_of_a_picture(portrait, monkeypatch):
+    """What is above in the background is not seen then."""
     background = np.zeros((240, 320, 3), np.uint8)
     background[:60, :, 2] = background[60:, :, 1] = 200
 
-    def red_share(before_a_body: float, seed: int) -> float:
-        monkeypatch.setattr(subject, "BEFORE_A_BODY", before_a_body)
+    def red_share(share: float, seed: int) -> float:
+        monkeypatch.setattr(subject, "BEFORE_A_BODY", share)
         rng = np.random.default_rng(seed)
         image, _ = compose_attack(portrait.image, background, portrait.box, rng)
         blue, green, red = cv2.split(image[:8].astype(int))

@@ -17,6 +17,7 @@ from livenessnet import FACE_WEIGHT, NETWORKS, LivenessNet
 
 pytest.importorskip("tensorflow")
 
+import tensorflow as tf
 from keras.losses import CategoricalCrossentropy
 
 from liveness import training as subject
@@ -336,6 +337,15 @@ def test_networks_learn_apart_and_are_summed(views):
     summed = np.exp(total)
     expected = summed / summed.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(np.asarray(model(batch)), expected, atol=1e-5)
+
+
+def test_each_network_gets_the_truth_and_the_weight_of_its_view():
+    truths = np.array([[[1.0, 0.0], [0.0, 1.0]]])
+    of_views = tf.data.Dataset.from_tensors((np.zeros((1, 2)), truths, [[3.0, 4.0]]))
+    ((_, found, weights),) = subject._for_each_network(of_views, [0, 1, 1])
+
+    np.testing.assert_array_equal(found, [[[1, 0], [0, 1], [0, 1]]])
+    np.testing.assert_array_equal(weights, [[3, 4, 4]])
 
 
 def test_training_stops_early_and_keeps_the_best_weights(
