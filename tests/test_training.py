@@ -196,6 +196,19 @@ def test_a_simulated_attack_without_background_stays_where_the_picture_was(
     assert not attack.any()
 
 
+def test_an_attack_before_a_background_counts_as_having_surroundings(samples):
+    """Else fakes with surroundings would be among the faces alone, which have none."""
+    real = [one for one in samples if one.is_bona_fide]
+    tight = [dataclasses.replace(one, crop_scale=1.5) for one in real[:4]]
+    loaded = load_pixels([*tight, *real[4:]], OPTIONS, simulate_attacks=True)
+    made = loaded.only(lambda one: one.attack and one.path in {t.path for t in tight})
+    wide = made.read_view(slice(None), 1)
+
+    shows_more = [filmed_share(view) > 0.4 for view in wide]  # 1.5 of 2.7: 0.31
+    assert [one.crop_scale == 2.7 for one in made.samples] == shows_more
+    assert len(set(shows_more)) == 2
+
+
 def test_nothing_is_simulated_on_a_black_crop(tmp_path):
     write_crops(tmp_path / "real", [np.zeros((50, 50, 3), np.uint8)], source="a.mp4#1")
     (sample,) = read_dataset([tmp_path])
