@@ -199,8 +199,8 @@ def test_a_simulated_attack_without_background_stays_where_the_picture_was(
 def test_an_attack_before_a_background_counts_as_having_surroundings(samples):
     """Else fakes with surroundings would be among the faces alone, which have none."""
     real = [one for one in samples if one.is_bona_fide]
-    tight = [dataclasses.replace(one, crop_scale=1.5) for one in real[:4]]
-    loaded = load_pixels([*tight, *real[4:]], OPTIONS, simulate_attacks=True)
+    tight = [dataclasses.replace(one, crop_scale=1.5) for one in real[:-2]]
+    loaded = load_pixels([*tight, *real[-2:]], OPTIONS, simulate_attacks=True)
     made = loaded.only(lambda one: one.attack and one.path in {t.path for t in tight})
     wide = made.read_view(slice(None), 1)
 
