@@ -4,6 +4,7 @@ python evaluate_model.py -d dataset -m liveness.h5 -l label_encoder.pickle
 
 With --calibrate the threshold is chosen on the given faces and written into the
 model's card: python evaluate_model.py --real me.mp4 --fake replay.mp4 --calibrate
+With --changes the faces are measured in other light, colours and focus, too.
 """
 
 import argparse
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from liveness.changes import Change
     from liveness.classifier import LivenessClassifier
     from liveness.evaluation import Evaluation, ScoredFaces
     from liveness.faces import Detection, FaceDetector
@@ -80,6 +82,11 @@ def build_parser() -> argparse.ArgumentParser:
     output.add_argument(
         "-p", "--plot", type=Path, metavar="PNG", help="DET, ROC and score histograms"
     )
+    output.add_argument(
+        "--changes",
+        action="store_true",
+        help="also measure the faces in other light, colours and focus",
+    )
     calibration = parser.add_argument_group("calibration")
     calibration.add_argument(
         "--calibrate",
@@ -96,9 +103,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def score_faces(
-    arguments: argparse.Namespace, classifier: "LivenessClassifier"
-) -> "ScoredFaces":
+    arguments: argparse.Namespace,
+    classifier: "LivenessClassifier",
+    changes: "dict[str, Change]",
+) -> "tuple[ScoredFaces, dict[str, np.ndarray]]":
     """Score the crops of the datasets and the faces in the clips.
+
+    Returns:
+        The faces as they are, and the scores of them after each of the changes.
 
     Raises:
         DatasetError: If there is no real or no fake face.
@@ -112,18 +124,26 @@ def score_faces(
         _clip_crops(arguments, classifier.card.crop_scale),
     )
     rows, scores = [], []
+    changed: dict[str, list[np.ndarray]] = {name: [] for name in changes}
     # Some at a time: all crops of a large dataset do not fit into memory.
     while batch := list(itertools.islice(crops, BATCH)):
         rows += [row for *row, _ in batch]
         scores.append(classifier.score_crops([crop for *_, crop in batch]))
+        for name, change in changes.items():
+            seen = [change(crop) for *_, crop in batch]
+            changed[name].append(classifier.score_crops(seen))
     for kind, wanted in (("real", True), ("fake", False)):
         if not any((attack == "") == wanted for _, attack, _ in rows):
             raise DatasetError(
                 f"no {kind} face to measure on: both real and fake faces are needed"
             )
     paths, attacks, sources = zip(*rows, strict=True)
-    together = np.concatenate(scores).astype(np.float64).clip(0, 1)
-    return ScoredFaces(paths, attacks, sources, together)
+
+    def together(parts: "list[np.ndarray]") -> "np.ndarray":
+        return np.concatenate(parts).astype(np.float64).clip(0, 1)
+
+    faces = ScoredFaces(paths, attacks, sources, together(scores))
+    return faces, {name: together(parts) for name, parts in changed.items()}
 
 
 def calibrate(
@@ -169,6 +189,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.calibrate and arguments.threshold is not None:
         parser.error("--calibrate chooses the threshold: leave out --threshold")
     set_up_logging(verbose=arguments.verbose)
+    from liveness.changes import CHANGES
     from liveness.classifier import LivenessClassifier
     from liveness.evaluation import evaluate, write_scores
 
@@ -176,12 +197,14 @@ def main(argv: list[str] | None = None) -> int:
         arguments.model, arguments.le, threshold=arguments.threshold
     )
     logger.info(classifier.description)
-    faces = score_faces(arguments, classifier)
+    faces, changed = score_faces(
+        arguments, classifier, CHANGES if arguments.changes else {}
+    )
     threshold = classifier.threshold
     if arguments.calibrate:
         threshold = calibrate(arguments, faces, classifier)
         logger.warning("the report is on the faces that the threshold was chosen on")
-    evaluation = evaluate(faces, threshold=threshold)
+    evaluation = evaluate(faces, threshold=threshold, changed=changed)
     print(evaluation.as_text())
     if arguments.scores:
         write_scores(arguments.scores, faces)

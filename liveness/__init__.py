@@ -21,6 +21,7 @@ Map of the package, in the order in which a picture travels:
 ``classifier``              face crops in, liveness scores out
 ``metrics``                 ISO/IEC 30107-3 error rates
 ``evaluation``, ``plots``   reports and figures of them
+``changes``                 faces in other light, colours and focus, to measure with
 ``tracks``, ``quality``     one verdict per person and what stands in its way
 ``dlib_faces``              encodings and landmarks
 ``identity``                the known people, and the nearest of them

@@ -2,8 +2,8 @@
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -34,13 +34,17 @@ class ScoredFaces:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Rates and the 95 % interval of each, by the names of ``ErrorRates.as_json``."""
+    """Rates and the 95 % interval of each, by the names of ``ErrorRates.as_json``.
+
+    ``changed`` has the rates of the same faces after each change, if they were scored.
+    """
 
     rates: ErrorRates
     intervals: dict[str, tuple[float, float]]
     bona_fide: int
     attacks: int
     sources: int
+    changed: dict[str, ErrorRates] = field(default_factory=dict)
 
     def as_json(self) -> dict:
         """All figures as JSON values; an interval that cannot be had is null."""
@@ -53,6 +57,7 @@ class Evaluation:
             "bona_fide": self.bona_fide,
             "attacks": self.attacks,
             "sources": self.sources,
+            "changed": {name: rates.as_json() for name, rates in self.changed.items()},
         }
 
     def as_text(self) -> str:
@@ -66,11 +71,30 @@ class Evaluation:
             low, high = self.intervals[name]
             ends = "too few sources" if np.isnan(low) else f"{low:7.1%} to {high:.1%}"
             lines.append(f"{name:<28}{value:>8.1%}   {ends}")
-        return "\n".join(lines)
+        return "\n".join(lines + self._lines_of_changes())
+
+    def _lines_of_changes(self) -> list[str]:
+        if not self.changed:
+            return []
+        lines = [f"{'the same faces':<16}   APCER   BPCER    ACER     EER"]
+        for name, rates in {"as they are": self.rates, **self.changed}.items():
+            values = (rates.apcer, rates.bpcer, rates.acer, rates.eer)
+            lines.append(f"{name:<16}" + "".join(f"{value:>8.1%}" for value in values))
+        return lines
 
 
-def evaluate(faces: ScoredFaces, *, threshold: float) -> Evaluation:
+def evaluate(
+    faces: ScoredFaces,
+    *,
+    threshold: float,
+    changed: Mapping[str, np.ndarray] | None = None,
+) -> Evaluation:
     """All error rates with their intervals.
+
+    Args:
+        faces: As they are.
+        threshold: Least score that counts as bona fide.
+        changed: (N,) scores of the same faces after each of some changes.
 
     Raises:
         ValueError: If there is no attack or no bona fide face.
@@ -93,6 +117,10 @@ def evaluate(faces: ScoredFaces, *, threshold: float) -> Evaluation:
         bona_fide=int((attacks == "").sum()),
         attacks=int((attacks != "").sum()),
         sources=len(set(faces.sources)),
+        changed={
+            name: error_rates(scores, attacks, threshold=threshold)
+            for name, scores in (changed or {}).items()
+        },
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import evaluate_model
 from conftest import portrait_crops, write_crops
+from liveness.changes import CHANGES
 from liveness.cli import ROOT, run
 
 REAL_CLIP, FAKE_CLIP = ROOT / "videos/real_1.mp4", ROOT / "videos/fake_1.mp4"
@@ -60,6 +61,31 @@ def test_report_scores_json_and_figure(start, small_dataset, tmp_path, capsys, m
     assert found["bpcer"] == pytest.approx(np.mean(refused), abs=1e-6)
     assert cv2.imread(str(tmp_path / "r.png")) is not None
     assert card_of(model) == before
+
+
+def test_the_same_faces_after_changes(start, small_dataset, tmp_path, capsys):
+    assert start("-d", small_dataset, "--changes", "--json", "r.json") == 0
+
+    found = json.loads((tmp_path / "r.json").read_text())
+    assert list(found["changed"]) == list(CHANGES)
+    assert all(
+        one["threshold"] == found["threshold"] for one in found["changed"].values()
+    )
+    assert len({one["auc"] for one in found["changed"].values()}) > 1
+    lines = capsys.readouterr().out.splitlines()
+    table = lines[lines.index("the same faces     APCER   BPCER    ACER     EER") + 1 :]
+    assert [line[:16].strip() for line in table] == ["as they are", *CHANGES]
+    assert table[0].split()[-3] == f"{found['bpcer']:.1%}"
+    assert table[1].split()[-3] == f"{found['changed']['bluer']['bpcer']:.1%}"
+
+
+def test_without_changes_nothing_is_said_of_them(
+    start, small_dataset, tmp_path, capsys
+):
+    assert start("-d", small_dataset, "--json", "r.json") == 0
+
+    assert json.loads((tmp_path / "r.json").read_text())["changed"] == {}
+    assert "the same faces" not in capsys.readouterr().out
 
 
 def test_threshold_option_overrides_the_card(start, small_dataset, capsys):
