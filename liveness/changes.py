@@ -30,8 +30,8 @@ def _levels(curve: np.ndarray) -> Change:
 
 def _keep_black(crop: np.ndarray, changed: np.ndarray) -> np.ndarray:
     """The changed picture, at least 1 where there is picture, and 0 where none is."""
-    there = crop.any(axis=2, keepdims=True)
-    return np.where(there, np.maximum(changed, 1), 0).astype(np.uint8)
+    there = cv2.bitwise_not(cv2.inRange(crop, (0, 0, 0), (0, 0, 0)))
+    return cv2.copyTo(np.maximum(changed, 1).astype(np.uint8), there)
 
 
 def _softer(crop: np.ndarray) -> np.ndarray:
@@ -40,8 +40,8 @@ def _softer(crop: np.ndarray) -> np.ndarray:
 
 
 def _noisier(crop: np.ndarray) -> np.ndarray:
-    noise = np.random.default_rng(0).normal(0, NOISE_LEVELS, crop.shape)
-    return _keep_black(crop, np.clip(crop + noise, 0, 255))
+    noise = np.random.default_rng(0).standard_normal(crop.shape, np.float32)
+    return _keep_black(crop, np.clip(crop + NOISE_LEVELS * noise, 0, 255))
 
 
 def _recompressed(crop: np.ndarray) -> np.ndarray:
