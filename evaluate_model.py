@@ -192,7 +192,10 @@ def main(argv: list[str] | None = None) -> int:
     from liveness.changes import CHANGES
     from liveness.classifier import LivenessClassifier
     from liveness.evaluation import evaluate, write_scores
+    from liveness.files import check_output_files
 
+    outputs = (arguments.scores, arguments.json, arguments.plot)
+    check_output_files(path for path in outputs if path)
     classifier = LivenessClassifier.load(
         arguments.model, arguments.le, threshold=arguments.threshold
     )

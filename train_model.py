@@ -21,7 +21,6 @@ from liveness.cli import (
     seed_number,
     set_up_logging,
 )
-from liveness.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,10 +164,11 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
     """Read, train, choose the threshold and write all files."""
     from liveness.dataset import describe, read_dataset, require_both_labels
     from liveness.evaluation import read_scores
+    from liveness.files import check_output_files
     from liveness.model_files import ModelCard, ModelPaths, check_output_paths
 
     check_output_paths(ModelPaths(arguments.model, arguments.le))
-    _check_figure_paths([arguments.plot, arguments.cm])
+    check_output_files([arguments.plot, arguments.cm])
     scored = arguments.threshold_from and read_scores(arguments.threshold_from)
     samples = read_dataset(arguments.dataset)
     if not arguments.simulate_attacks:
@@ -317,17 +317,6 @@ def _report(is_bona_fide, scores, rates: "ErrorRates") -> str:
         f"ACER {rates.acer:.1%}  EER {rates.eer:.1%}\n"
         f"threshold: {rates.threshold:.3f} (equal error on the validation faces)"
     )
-
-
-def _check_figure_paths(paths: list[Path]) -> None:
-    """Refuse, before a long training, figures that could not be written after it."""
-    for path in paths:
-        if not path.absolute().parent.is_dir():
-            raise OutputError(f"no folder for '{path}': create '{path.parent}' first")
-        if path.is_dir():
-            raise OutputError(f"'{path}' is a folder: expected the name of a PNG file")
-    if len({path.absolute() for path in paths}) < len(paths):
-        raise OutputError(f"'{paths[0]}' is named for both figures: choose two names")
 
 
 def _warn_of_imbalance(samples) -> None:

@@ -5,12 +5,30 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from liveness.errors import LivenessError
+from liveness.errors import LivenessError, OutputError
 
 VIDEO_SUFFIXES = (
     *(".3gp", ".avi", ".m4v", ".mkv", ".mov"),
     *(".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"),
 )
+
+
+def check_output_files(paths: Iterable[Path]) -> None:
+    """Refuse, before long work, files that could not be written after it.
+
+    Raises:
+        OutputError: If the folder of one is missing, one is a folder, or two have
+            the same name.
+    """
+    seen = set()
+    for path in paths:
+        if not path.absolute().parent.is_dir():
+            raise OutputError(f"no folder for '{path}': create '{path.parent}' first")
+        if path.is_dir():
+            raise OutputError(f"'{path}' is a folder: expected the name of a file")
+        if path.absolute() in seen:
+            raise OutputError(f"'{path}' is named for two files: choose two names")
+        seen.add(path.absolute())
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -183,8 +183,11 @@ def test_wrong_usage_exits_with_2(start, options, message, capsys):
         (["--fake", FAKE_PICTURE], "no real face to measure on"),
         (["--real", "missing.mp4", "--fake", FAKE_PICTURE], "missing.mp4"),
         (["--real", "notes.jpg", "--fake", FAKE_PICTURE], "notes.jpg"),
+        (["-d", "missing", "--json", "no/r.json"], "create 'no' first"),
+        (["-d", "missing", "--scores", "."], "'.' is a folder"),
+        (["-d", "missing", "--json", "r", "--plot", "r"], "choose two names"),
     ],
-    ids=["dataset", "no fake", "no real", "clip", "text"],
+    ids=["dataset", "no fake", "no real", "clip", "text", "no dir", "dir", "one name"],
 )
 def test_bad_input_is_one_line(start, options, message, tmp_path, capsys):
     (tmp_path / "notes.jpg").write_text("no picture")
