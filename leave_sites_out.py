@@ -259,9 +259,10 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     set_up_logging(verbose=arguments.verbose)
     from liveness.dataset import read_dataset
-    from liveness.files import write_atomically
+    from liveness.files import check_output_files, write_atomically
     from liveness.model_files import import_keras
 
+    check_output_files(path for path in (arguments.scores, arguments.json) if path)
     samples = read_dataset(arguments.dataset)
     within = arguments.within
     dealt = deal_parts(samples, arguments.folds, arguments.seed, within=within)

@@ -7,6 +7,8 @@ picture at a time is several times faster here than TensorFlow on a batch.
 import cv2
 import numpy as np
 
+from liveness.preprocess import filmed_mask
+
 FLIP = 0.5  # probability of a mirrored picture
 QUARTER_TURN = 0.25  # of a phone's video that lies on its side
 BLUR = 0.5  # of a soft focus
@@ -50,8 +52,7 @@ def another_camera(
         (side_px, side_px, 3) uint8, BGR, a new picture. What was black stays black.
     """
     moved = _move(picture, rng, side_px, is_wide)
-    blue, green, red = cv2.split(moved)
-    filmed = cv2.max(cv2.max(blue, green), red) > 0
+    filmed = filmed_mask(moved)
     if is_wide:
         filmed &= _random_frame(side_px, rng)
     result = _add_noise(_blur(_recolour(moved, rng), rng), rng)

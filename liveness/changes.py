@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from liveness.boxes import square_around
-from liveness.preprocess import crop_face, whole_box
+from liveness.images import recompress
+from liveness.preprocess import crop_face, filmed_mask, whole_box
 
 Change = Callable[[np.ndarray], np.ndarray]
 
@@ -30,7 +31,7 @@ def _levels(curve: np.ndarray) -> Change:
 
 def _keep_black(crop: np.ndarray, changed: np.ndarray) -> np.ndarray:
     """The changed picture, at least 1 where there is picture, and 0 where none is."""
-    there = cv2.bitwise_not(cv2.inRange(crop, (0, 0, 0), (0, 0, 0)))
+    there = filmed_mask(crop).astype(np.uint8)
     return cv2.copyTo(np.maximum(changed, 1).astype(np.uint8), there)
 
 
@@ -45,8 +46,7 @@ def _noisier(crop: np.ndarray) -> np.ndarray:
 
 
 def _recompressed(crop: np.ndarray) -> np.ndarray:
-    _, data = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return _keep_black(crop, cv2.imdecode(data, cv2.IMREAD_COLOR))
+    return _keep_black(crop, recompress(crop, JPEG_QUALITY))
 
 
 def _nearer(crop: np.ndarray) -> np.ndarray:

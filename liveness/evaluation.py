@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,7 @@ class Evaluation:
     bona_fide: int
     attacks: int
     sources: int
-    changed: dict[str, ErrorRates] = field(default_factory=dict)
+    changed: dict[str, ErrorRates]
 
     def as_json(self) -> dict:
         """All figures as JSON values; an interval that cannot be had is null."""

@@ -97,6 +97,12 @@ def write_image(path: Path, image: np.ndarray) -> None:
     write_atomically(path, data.tobytes())
 
 
+def recompress(image: np.ndarray, quality: int) -> np.ndarray:
+    """A picture after JPEG: (H, W, 3) uint8, BGR; quality from 0 to 100."""
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return cv2.imdecode(data, cv2.IMREAD_COLOR)
+
+
 def list_images(paths: Iterable[Path]) -> list[Path]:
     """The picture files that a user means by files and folders; see list_files.
 

@@ -122,9 +122,15 @@ def filmed_box(crop: np.ndarray) -> Box:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
+def filmed_mask(picture: np.ndarray) -> np.ndarray:
+    """(H, W) bool, True where a (H, W, 3) uint8 picture is not black."""
+    blue, green, red = cv2.split(picture)
+    return cv2.max(cv2.max(blue, green), red) > 0
+
+
 def filmed_share(view: np.ndarray) -> float:
     """Share of pixels that are not black, 0 to 1; (H, W, 3) uint8."""
-    return float((view.max(axis=2) > 0).mean())
+    return float(filmed_mask(view).mean())
 
 
 def views_of_crop(

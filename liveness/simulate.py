@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from liveness.boxes import Box, box_area, box_wh, clip_box
+from liveness.images import recompress
 
 SCREEN = "screen"
 PRINT = "print"
@@ -500,9 +501,7 @@ def _sharpen(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _recompress(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    quality = int(rng.integers(30, 97))
-    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return recompress(image, int(rng.integers(30, 97)))
 
 
 # Fields of light: (H, W, 3) float32 around 1, multiplied into a picture

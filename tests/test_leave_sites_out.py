@@ -146,6 +146,15 @@ def test_small_run_scores_every_site(sites, tmp_path, short_training, capsys):
     assert {row["attack"] for row in rows} == {"", "print", "screen"}
 
 
+@pytest.mark.parametrize("option", ["--scores", "--json"])
+def test_a_file_that_could_not_be_written_is_refused_first(option, tmp_path, capsys):
+    """Not after hours of training: the dataset is not even looked for."""
+    arguments = ["-d", "missing", option, str(tmp_path / "no" / "file")]
+
+    assert run(lambda: leave_sites_out.main(arguments)) == 1
+    assert "no folder for" in capsys.readouterr().err
+
+
 def test_training_never_sees_what_is_left_out(sites, monkeypatch):
     from liveness import training
     from liveness.dataset import read_dataset
