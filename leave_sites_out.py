@@ -6,14 +6,21 @@ The sites are dealt into folds. For each fold a network is trained on the other
 sites, and scores the sites of the fold. The threshold that a site is measured at
 comes from the scores of the other folds: no site has a say in its own. Crops with
 and without surroundings are reported apart. --within SITE leaves out the groups
-(people) of that one site instead.
+(people) of that one site instead. --jobs 2 trains two folds at a time.
 """
 
 import argparse
+import functools
+import itertools
 import json
 import logging
+import multiprocessing
+import os
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +33,7 @@ from liveness.cli import (
     seed_number,
     set_up_logging,
 )
-from liveness.errors import DatasetError
+from liveness.errors import DatasetError, LivenessError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,6 +92,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=seed_number, default=7, metavar="N")
     parser.add_argument(
         "--simulate-attacks", action="store_true", help="as in train_model.py"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="folds at a time, each in a process with its share of the processors and "
+        "2.5 GB of memory or more",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table")
     parser.add_argument(
@@ -156,6 +171,102 @@ def measure_fold(
     left_out = filmed.only(lambda s: part_of(s, within) in held_out)
     model, _ = train(training, None, LivenessNet.build, options)
     return Fold(left_out.samples, score(model, left_out))
+
+
+def measure_folds(
+    dataset: tuple[Path, ...],
+    dealt: Sequence[set[str]],
+    options: "TrainingOptions",
+    *,
+    within: str | None = None,
+    jobs: int = 1,
+) -> Iterator[Fold]:
+    """``measure_fold`` for each part, in order; ``jobs`` at a time.
+
+    Args:
+        dataset: Folders; each process reads them once.
+        dealt: Of ``deal_parts``.
+        options: How to train, and whether attacks are simulated.
+        within: As in ``deal_parts``.
+        jobs: Processes. One trains in this one.
+
+    Raises:
+        LivenessError: If a process was killed, as for want of memory.
+    """
+    measure = functools.partial(_measure_fold_of, dataset, options, within)
+    if jobs == 1:
+        yield from map(measure, itertools.count(1), dealt)
+        return
+    # TensorFlow's own threads, which a process takes from here when it starts: one
+    # network on all processors uses them worse than a network on each.
+    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    for kind in ("INTRAOP", "INTEROP"):
+        os.environ[f"TF_NUM_{kind}_THREADS"] = threads
+    is_verbose = logging.getLogger("liveness").isEnabledFor(logging.DEBUG)
+    with ProcessPoolExecutor(
+        min(jobs, len(dealt)),
+        multiprocessing.get_context("spawn"),
+        initializer=_start_process,
+        initargs=(is_verbose,),
+    ) as pool:
+        try:
+            yield from pool.map(measure, itertools.count(1), dealt)
+        except BrokenProcessPool as error:
+            raise LivenessError(
+                "the process of a fold was ended from outside: too little memory for "
+                f"{jobs} at a time?"
+            ) from error
+        except BaseException:
+            for process in multiprocessing.active_children():
+                process.terminate()  # else we wait for trainings that nobody needs
+            raise
+
+
+def _start_process(is_verbose: bool) -> None:
+    """Prepare a process for folds."""
+    from tqdm import tqdm
+
+    from liveness.model_files import import_keras
+    from liveness.workers import obey_parent
+
+    obey_parent()
+    set_up_logging(verbose=is_verbose)
+    tqdm.set_lock(threading.RLock())  # its own is left behind if we are terminated
+    import_keras()
+
+
+@functools.cache
+def _read_once(
+    dataset: tuple[Path, ...], options: "TrainingOptions", show_progress: bool
+) -> "tuple[Pixels, Pixels]":
+    """All samples as training reads them, and as the apps feed them."""
+    from liveness.dataset import read_dataset
+    from liveness.training import load_pixels
+
+    samples = read_dataset(dataset)
+    to_train = load_pixels(
+        samples,
+        options,
+        to_train=True,
+        simulate_attacks=options.simulate_attacks,
+        progress="training faces" if show_progress else None,
+    )
+    progress = "faces to score" if show_progress else None
+    return to_train, load_pixels(samples, options, progress=progress)
+
+
+def _measure_fold_of(
+    dataset: tuple[Path, ...],
+    options: "TrainingOptions",
+    within: str | None,
+    number: int,
+    held_out: set[str],
+) -> Fold:
+    """One fold, in whatever process."""
+    is_alone = multiprocessing.parent_process() is None
+    to_train, filmed = _read_once(dataset, options, is_alone)
+    logger.info("fold %d leaves out %s", number, ", ".join(sorted(held_out)))
+    return measure_fold(to_train, filmed, held_out, options, within=within)
 
 
 def threshold_without(folds: Sequence[Fold], number: int) -> float:
@@ -267,21 +378,18 @@ def main(argv: list[str] | None = None) -> int:
     within = arguments.within
     dealt = deal_parts(samples, arguments.folds, arguments.seed, within=within)
     import_keras()  # first, and without TensorFlow's start-up notes
-    from liveness.training import TrainingOptions, load_pixels
+    from liveness.training import TrainingOptions
 
-    options = TrainingOptions(epochs=arguments.epochs, seed=arguments.seed)
-    to_train = load_pixels(
-        samples,
-        options,
-        to_train=True,
+    options = TrainingOptions(
+        epochs=arguments.epochs,
+        seed=arguments.seed,
         simulate_attacks=arguments.simulate_attacks,
-        progress="training faces",
     )
-    filmed = load_pixels(samples, options, progress="faces to score")
     folds = []
-    for number, held_out in enumerate(dealt, 1):
-        logger.info("fold %d leaves out %s", number, ", ".join(sorted(held_out)))
-        folds.append(measure_fold(to_train, filmed, held_out, options, within=within))
+    for fold in measure_folds(
+        tuple(arguments.dataset), dealt, options, within=within, jobs=arguments.jobs
+    ):
+        folds.append(fold)
         if arguments.scores:  # after each: a fold takes long
             _write_scores(arguments.scores, folds, within)
     results: list[SiteResult] = []

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 FILTERS = (16, 32, 64, 96)  # of each block; the family's original has 16 and 32
 DENSE_UNITS = 64
 LOGITS = "logits_"
-NETWORKS = (1, 2)  # of the first view and of each other one; MODEL_CARD.md
+NETWORKS = (1, 1)  # of the first view and of each other one; MODEL_CARD.md
 FACE_WEIGHT = 0.3  # what is around a face tells more than the face; MODEL_CARD.md
 
 

@@ -4,6 +4,8 @@ It runs while training only; the saved model does not contain it. OpenCV on one
 picture at a time is several times faster here than TensorFlow on a batch.
 """
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
@@ -25,14 +27,27 @@ FRAMED = 0.5  # of a wide picture whose frame ends nearer to the face
 EDGE_MOVED = 0.5  # of each edge of such a frame
 UPRIGHT = 0.35  # of such frames that end on the left and right, like a phone's
 NEAREST_EDGE = 0.37  # of half the side: just outside the face at a scale of 2.7
-# Stronger changes hide what a screen does to colours: MODEL_CARD.md.
-TONE_BEND = 0.25  # of the tone curve; 0.4 is about a gamma of 0.75
-CONTRAST = (0.83, 1.14)
-BRIGHTNESS = 0.07  # added or taken off, of the full range
-CHANNEL_GAIN = (0.91, 1.1)  # white balance, each channel
 MAX_NOISE = 0.04  # standard deviation, of the full range
 
+OTHER_LIGHT = 0.5  # of light and white balance that are far from what was filmed
+GREY = 0.1  # of those: no colours at all, as at night
+
 _LEVELS = np.linspace(0, 1, 256, dtype=np.float32)[:, None]
+
+
+class Light(NamedTuple):
+    """How far tones and colours may go from those that were filmed."""
+
+    tone_bend: float  # of the tone curve; 0.4 is about a gamma of 0.75
+    contrast: tuple[float, float]
+    brightness: float  # added or taken off, of the full range
+    channel_gain: tuple[float, float]  # white balance, each channel
+
+
+# What a screen or paper does to colours is small, and large changes hide it; without
+# them a network goes by the colours of the cameras that it saw. MODEL_CARD.md.
+NEARLY_AS_FILMED = Light(0.25, (0.83, 1.14), 0.07, (0.91, 1.1))
+ANOTHER_LIGHT = Light(0.7, (0.6, 1.25), 0.12, (0.77, 1.3))
 
 
 def another_camera(
@@ -111,11 +126,19 @@ def _random_frame(side_px: int, rng: np.random.Generator) -> np.ndarray:
 
 def _recolour(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(side, side, 3) float32, 0 to 255: as another camera exposes and balances it."""
+    light, is_grey = NEARLY_AS_FILMED, False
+    if rng.random() < OTHER_LIGHT:
+        light, is_grey = ANOTHER_LIGHT, rng.random() < GREY
+    if is_grey:
+        picture = cv2.merge([cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)] * 3)
+    gains = 1 if is_grey else rng.uniform(*light.channel_gain, (1, 3))
     # A parabola through black and white is nearly a gamma curve.
-    curve = _LEVELS * (1 + rng.uniform(-TONE_BEND, TONE_BEND) * (1 - _LEVELS))
-    gains = rng.uniform(*CONTRAST) * rng.uniform(*CHANNEL_GAIN, (1, 3))
-    brightness = rng.uniform(-BRIGHTNESS, BRIGHTNESS)
-    table = np.clip((curve - 0.5) * gains + 0.5 + brightness, 0, 1) * 255
+    bend = rng.uniform(-light.tone_bend, light.tone_bend)
+    curve = _LEVELS * (1 + bend * (1 - _LEVELS))
+    # White balance multiplies light, about black; contrast spreads it about grey.
+    levels = (curve * gains - 0.5) * rng.uniform(*light.contrast) + 0.5
+    levels = levels + rng.uniform(-light.brightness, light.brightness)
+    table = np.clip(np.broadcast_to(levels, (256, 3)), 0, 1) * 255
     return cv2.LUT(picture, table.astype(np.float32)[:, None])
 
 

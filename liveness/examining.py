@@ -8,8 +8,6 @@ its decoding.
 import logging
 import multiprocessing
 import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -27,6 +25,7 @@ from liveness.faces import Detection, FaceDetector
 from liveness.frames import Frame, VideoFile
 from liveness.images import read_image
 from liveness.preprocess import CROP_SCALE, crop_face
+from liveness.workers import obey_parent
 
 WAITING_FRAMES = 4  # decoded and not examined yet; a 4K frame takes 25 MB
 POLL_S = 0.2  # how often progress is reported
@@ -184,20 +183,13 @@ def _wait_for(future: Future, path: Path, report: Callable[[], None]) -> Examine
 
 
 def _start_worker(counter, stop, detector_folder, confidence, every_n, workers):
-    """Prepare a worker process: the parent alone answers Ctrl-C and lives longest."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    """Prepare a worker process."""
+    obey_parent()
     logging.basicConfig(format="%(message)s")
     cv2.setNumThreads(max(1, (os.cpu_count() or 1) // workers))
     _worker["counter"], _worker["stop"] = counter, stop
     _worker["detector"] = FaceDetector(detector_folder, confidence=confidence)
     _worker["every_n"] = every_n
-
-
-def _end_with_parent() -> None:
-    """End a worker whose parent was killed, which no signal tells it."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
 
 
 def _examine_in_worker(path: Path, spool: Path) -> Examined:

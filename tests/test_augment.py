@@ -95,8 +95,10 @@ def test_a_larger_picture_becomes_one_of_the_wished_side(images):
 def only(monkeypatch):
     """Switches off all variation, to switch one on."""
     off = {"FLIP": 0, "QUARTER_TURN": 0, "BLUR": 0, "NOISE": 0, "FRAMED": 0}
-    off |= {"MAX_ROTATION_DEG": 0, "MAX_STRETCH": 0, "SHOWN": (1, 1), "TONE_BEND": 0}
-    off |= {"CONTRAST": (1, 1), "BRIGHTNESS": 0, "CHANNEL_GAIN": (1, 1)}
+    off |= {"MAX_ROTATION_DEG": 0, "MAX_STRETCH": 0, "SHOWN": (1, 1)}
+    as_filmed = subject.Light(0, (1, 1), 0, (1, 1))
+    off |= {"OTHER_LIGHT": 0, "GREY": 0, "NEARLY_AS_FILMED": as_filmed}
+    off |= {"ANOTHER_LIGHT": as_filmed}
 
     def switch(**on):
         for name, value in (off | on).items():
@@ -145,6 +147,44 @@ def test_small_turns_keep_lengths_and_the_centre(only):
     assert 15 < max(angles) < 31
 
 
+def test_white_balance_multiplies_the_light_of_each_channel(images, only):
+    """The same ratio for dark and light parts of a picture, another one per channel."""
+    only(OTHER_LIGHT=1, ANOTHER_LIGHT=subject.Light(0, (1, 1), 0, (0.75, 1.3)))
+    ratios = vary(images) / images
+
+    each = np.median(ratios, axis=(1, 2))
+    assert np.abs(ratios - each[:, None, None]).max() < 0.02
+    assert (each.min(axis=0) < 0.8).all()
+    assert (each.max(axis=0) > 1.25).all()
+    assert np.median(np.ptp(each, axis=1)) > 0.15
+
+
+def test_contrast_spreads_levels_about_grey(images, only):
+    only(OTHER_LIGHT=1, ANOTHER_LIGHT=subject.Light(0, (0.5, 0.5), 0, (1, 1)))
+    np.testing.assert_allclose(vary(images), (images - 127.5) * 0.5 + 127.5, atol=1)
+
+
+def test_tones_bend_and_keep_black_and_white(only):
+    only(OTHER_LIGHT=1, ANOTHER_LIGHT=subject.Light(0.7, (1, 1), 0, (1, 1)))
+    ramp = np.tile(np.arange(1, 256, dtype=np.uint8)[:, None], (1, 255))
+    bent = vary(np.repeat(np.dstack([ramp] * 3)[None], COUNT, axis=0), side_px=255)
+
+    assert bent[:, 0].max() <= 2
+    assert bent[:, -1].min() == 255
+    middle = bent[:, 127, 127, 0]
+    assert middle.min() < 95
+    assert middle.max() > 160
+    assert (np.diff(bent[:, :, 0, 0].astype(int), axis=1) >= 0).all()
+
+
+def test_far_light_and_grey_pictures_are_as_frequent_as_they_say(images, only):
+    only(OTHER_LIGHT=0.5, GREY=0.4)
+    changed = vary(np.repeat(images, 8, axis=0))
+
+    grey = (np.ptp(changed, axis=3) == 0).all(axis=(1, 2))
+    assert grey.mean() == pytest.approx(0.2, abs=0.06)
+
+
 def test_a_zoom_looks_anywhere_inside_the_picture(only):
     """Position as colour: half of the side is seen, anywhere, and nothing beyond."""
     only(SHOWN=(0.5, 0.5))
@@ -183,7 +223,7 @@ def test_noise_is_added_around_what_was_there(images, only):
 def test_a_black_bar_stays_black_to_its_edge(images, only):
     barred = images.copy()
     barred[:, :, :9] = 0
-    only(NOISE=1, BRIGHTNESS=0.3)
+    only(NOISE=1, NEARLY_AS_FILMED=subject.Light(0, (1, 1), 0.3, (1, 1)))
 
     changed = vary(barred)
     assert not changed[:, :, :9].any()

@@ -2,6 +2,10 @@
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +22,10 @@ from leave_sites_out import (
     threshold_without,
 )
 from liveness.cli import run
-from liveness.dataset import Sample
+from liveness.dataset import Sample, read_dataset
 from liveness.errors import DatasetError
+
+SCRIPT = Path(leave_sites_out.__file__)
 
 
 def sample(site, attack="", scale=2.7):
@@ -146,6 +152,60 @@ def test_small_run_scores_every_site(sites, tmp_path, short_training, capsys):
     assert {row["attack"] for row in rows} == {"", "print", "screen"}
 
 
+def start_jobs(sites, *options) -> subprocess.Popen:
+    command = [sys.executable, SCRIPT, "-d", sites, "--folds", "2", "--epochs", "1"]
+    command += ["--jobs", "2", *options]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        list(map(str, command)), stdout=pipe, stderr=pipe, text=True
+    )
+
+
+def test_folds_in_processes_score_every_site(sites, tmp_path):
+    """The same faces in the same order as one fold after another."""
+    process = start_jobs(sites, "--scores", tmp_path / "s.csv")
+    out, err = process.communicate(timeout=240)
+
+    assert process.returncode == 0, err
+    assert all(f"\n{site}  " in out for site in "abcd")
+    assert "fold 1 leaves out" in err
+    assert "fold 2 leaves out" in err
+    with (tmp_path / "s.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    found = [row["source"] for row in rows]
+    dealt = deal_parts(read_dataset([sites]), 2, seed=7)
+    assert [set(found[:32]), set(found[32:])] == dealt
+    assert len(found) == 64
+
+
+def test_nothing_goes_on_training_after_an_end(sites):
+    process = start_jobs(sites)
+    assert process.stderr.readline().startswith("fold ")  # one has begun
+    process.terminate()
+    _, err = process.communicate(timeout=30)  # until its processes end, too
+
+    assert process.returncode == 143
+    assert err.splitlines()[-1] == "terminated"
+    assert "Traceback" not in err
+
+
+def test_a_process_that_is_killed_ends_the_run(sites):
+    process = start_jobs(sites)
+    process.stderr.readline()
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    trainers = [
+        int(child)
+        for child in children.split()
+        if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+    os.kill(trainers[0], signal.SIGKILL)
+    _, err = process.communicate(timeout=30)
+
+    assert process.returncode == 1
+    assert "error: the process of a fold was ended from outside" in err
+    assert "Traceback" not in err
+
+
 @pytest.mark.parametrize("option", ["--scores", "--json"])
 def test_a_file_that_could_not_be_written_is_refused_first(option, tmp_path, capsys):
     """Not after hours of training: the dataset is not even looked for."""
@@ -157,7 +217,6 @@ def test_a_file_that_could_not_be_written_is_refused_first(option, tmp_path, cap
 
 def test_training_never_sees_what_is_left_out(sites, monkeypatch):
     from liveness import training
-    from liveness.dataset import read_dataset
 
     samples = read_dataset([sites])
     options = training.TrainingOptions(epochs=1)
