@@ -9,7 +9,6 @@ from collections.abc import Sequence
 FILTERS = (16, 32, 64, 96)  # of each block; the family's original has 16 and 32
 DENSE_UNITS = 64
 LOGITS = "logits_"
-NETWORKS = (1, 1)  # of the first view and of each other one; MODEL_CARD.md
 FACE_WEIGHT = 0.3  # what is around a face tells more than the face; MODEL_CARD.md
 
 
@@ -28,13 +27,12 @@ class LivenessNet:
         """An untrained network.
 
         Each three channels of the input are one view of the face (inside the face,
-        the face with its surroundings). A view has ``NETWORKS`` of its own, which
-        end in layers ``LOGITS`` with the number of the view and of the network;
-        training is of each by itself, and the mean of a view's networks counts.
-        The sum of the views decides, with the first view weighing ``FACE_WEIGHT``
-        where there are others. The first is meant to lie inside the face: it drops
-        single values in training, the others whole maps. A view that is not there
-        is black, and its logits nearly equal.
+        the face with its surroundings). A view has layers of its own, which end in
+        a layer ``LOGITS`` with its number; training is of each by itself. The sum
+        decides, with the first view weighing ``FACE_WEIGHT`` where there are
+        others. The first is meant to lie inside the face: it drops single values in
+        training, the others whole maps. A view that is not there is black, and its
+        logits nearly equal.
 
         Args:
             width: Of the input in pixels, at least 2 ** (blocks + 1) for blocks
@@ -62,16 +60,11 @@ class LivenessNet:
             )
         inputs = layers.Input((height, width, depth))
         logits = []
-        for view, first in enumerate(range(0, depth, 3)):
-            shown = _channels(inputs, first, depth)
-            found = []
-            for number in range(NETWORKS[view > 0]):
-                x = shown
-                for layer in _layers(filters, whole_maps=view > 0):
-                    x = layer(x)
-                name = f"{LOGITS}{view}_{number}"
-                found.append(layers.Dense(classes, name=name)(x))
-            logits.append(layers.Average()(found) if len(found) > 1 else found[0])
+        for first in range(0, depth, 3):
+            x = _channels(inputs, first, depth)
+            for layer in _layers(filters, whole_maps=first > 0):
+                x = layer(x)
+            logits.append(layers.Dense(classes, name=f"{LOGITS}{len(logits)}")(x))
         if len(logits) > 1:
             logits[0] = layers.Rescaling(FACE_WEIGHT)(logits[0])
             logits = [layers.Add()(logits)]

@@ -40,7 +40,7 @@ TRAINING_SIZE_PX = 104  # of such a view
 EPOCH_SAMPLES = (640, 16000)  # least and most pictures drawn for one epoch
 SCORING_BATCH = 256
 LABEL_SMOOTHING = 0.05
-LOGITS = "logits_"  # how the name of each network's last layer starts
+LOGITS = "logits_"  # how the name of each view's last layer starts
 WEIGHT_DECAY = 1e-2
 AVERAGING_MOMENTUM = 0.99  # of the averaged weights: about the last 100 batches
 SIMULATED = "simulated "  # how the name of a simulated kind of attack starts
@@ -238,9 +238,8 @@ def train(
             weigh alike.
         validation: Never augmented; classes weigh alike in its loss. None trains
             for all epochs.
-        build: Makes the network from width, height, depth and classes; logits that
-            learn by themselves come from layers named ``LOGITS``, the number of the
-            view that they see, an underscore and another number.
+        build: Makes the network from width, height, depth and classes; the logits
+            of each view come from a layer named ``LOGITS`` and the view's number.
         options: How.
 
     Returns:
@@ -250,7 +249,7 @@ def train(
     keras.utils.set_random_seed(options.seed)
     side, views = options.input_size_px, len(options.view_scales)
     model = build(side, side, 3 * views, len(LABELS))
-    learner, seen = _each_network(model)
+    learner = _each_view(model)
     count = int(np.clip(len(training.samples), *EPOCH_SAMPLES))
     steps = max(1, count // options.batch_size)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -289,11 +288,10 @@ def train(
             )
         )
     history = learner.fit(
-        _for_each_network(_training_batches(training, options), seen),
+        _training_batches(training, options),
         epochs=options.epochs,
         steps_per_epoch=steps,
-        validation_data=validation
-        and _for_each_network(_validation_batches(validation), seen),
+        validation_data=validation and _validation_batches(validation),
         callbacks=callbacks,
         shuffle=False,  # the batches are drawn at random as it is
         verbose=0,
@@ -310,28 +308,13 @@ def score(model: keras.Model, pixels: Pixels) -> np.ndarray:
     return np.concatenate([np.asarray(one, np.float64)[:, 1] for one in outputs])
 
 
-def _each_network(model: keras.Model) -> tuple[keras.Model, list[int]]:
-    """The same weights, with the logits of each network: (N, networks, labels).
-
-    Also which view each of them sees.
-    """
+def _each_view(model: keras.Model) -> keras.Model:
+    """The same weights, with the logits of each view by itself: (N, views, labels)."""
     found = {
         one.name: one.output for one in model.layers if one.name.startswith(LOGITS)
     }
-    names = sorted(found)
-    views = [int(name.removeprefix(LOGITS).split("_")[0]) for name in names]
-    logits = keras.ops.stack([found[name] for name in names], axis=1)
-    return keras.Model(model.input, logits), views
-
-
-def _for_each_network(batches: tf.data.Dataset, seen: list[int]) -> tf.data.Dataset:
-    """Batches of pictures, and of truths (and weights) of views, for networks."""
-    return batches.map(
-        lambda pictures, *of_views: (
-            pictures,
-            *(tf.gather(values, seen, axis=1) for values in of_views),
-        )
-    )
+    logits = [found[name] for name in sorted(found)]
+    return keras.Model(model.input, keras.ops.stack(logits, axis=1))
 
 
 class _EpochLog(keras.callbacks.Callback):

@@ -13,11 +13,10 @@ from liveness.errors import DatasetError
 from liveness.labels import LABELS
 from liveness.preprocess import filmed_share, views_of_crop
 from liveness.simulate import KINDS
-from livenessnet import FACE_WEIGHT, NETWORKS, LivenessNet
+from livenessnet import FACE_WEIGHT, LivenessNet
 
 pytest.importorskip("tensorflow")
 
-import tensorflow as tf
 from keras.losses import CategoricalCrossentropy
 
 from liveness import training as subject
@@ -334,31 +333,16 @@ def test_missing_view_does_not_validate(samples):
 
 
 @pytest.mark.parametrize("views", [1, 2])
-def test_networks_learn_apart_and_are_summed(views):
+def test_views_learn_apart_and_are_summed(views):
     model = LivenessNet.build(16, 16, 3 * views, 2, filters=(4, 8))
     batch = np.random.default_rng(0).random((3, 16, 16, 3 * views), np.float32)
-    learner, seen = subject._each_network(model)
-    logits = np.asarray(learner(batch))
+    logits = np.asarray(subject._each_view(model)(batch))
 
-    face, around = NETWORKS
-    assert seen == [0] * face + [1] * around * (views - 1)
-    assert logits.shape == (3, len(seen), 2)
-    total = logits[:, :face].mean(axis=1)
-    if views > 1:
-        total = FACE_WEIGHT * total + logits[:, face:].mean(axis=1)
-        assert np.ptp(logits[:, face:], axis=1).min() > 0  # no two are the same
-    summed = np.exp(total)
+    assert logits.shape == (3, views, 2)
+    weights = np.array([FACE_WEIGHT, 1.0] if views > 1 else [1.0])
+    summed = np.exp((logits * weights[:, None]).sum(axis=1))
     expected = summed / summed.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(np.asarray(model(batch)), expected, atol=1e-5)
-
-
-def test_each_network_gets_the_truth_and_the_weight_of_its_view():
-    truths = np.array([[[1.0, 0.0], [0.0, 1.0]]])
-    of_views = tf.data.Dataset.from_tensors((np.zeros((1, 2)), truths, [[3.0, 4.0]]))
-    ((_, found, weights),) = subject._for_each_network(of_views, [0, 1, 1])
-
-    np.testing.assert_array_equal(found, [[[1, 0], [0, 1], [0, 1]]])
-    np.testing.assert_array_equal(weights, [[3, 4, 4]])
 
 
 def test_training_stops_early_and_keeps_the_best_weights(
@@ -376,8 +360,8 @@ def test_training_stops_early_and_keeps_the_best_weights(
 
     losses = history["val_loss"]
     assert len(losses) < options.epochs
-    learner, seen = subject._each_network(model)
-    batches = subject._for_each_network(subject._validation_batches(validation), seen)
+    batches = subject._validation_batches(validation)
+    learner = subject._each_view(model)
     learner.compile(
         loss=CategoricalCrossentropy(from_logits=True, label_smoothing=LABEL_SMOOTHING)
     )
