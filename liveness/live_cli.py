@@ -242,7 +242,7 @@ def _refuse_to_overwrite(output: Path, source: "FrameSource") -> None:
 
 def _log_summary(summary: "LiveSummary") -> None:
     logger.info(
-        "%d frames in %.1f s, %d with a face, %.0f frames per second",
+        "%d frames of %.1f s, %d with a face; judged %.0f frames per second",
         summary.frames,
         summary.seconds,
         summary.frames_with_faces,

@@ -77,11 +77,12 @@ def save_evaluation(
     eer, _ = equal_error(scores, attacks)
     figure = _figure(14, 4.4)
     det, roc, histogram = figure.subplots(1, 3)
-    least = 0.5 / len(scores)  # half a face: where a rate of 0 is drawn
+    least = 0.5 / len(scores)  # half an error: zero has no place on a logarithm
     det.loglog(np.maximum(apcer, least), np.maximum(bpcer, least))
     det.plot(*(max(rate, least) for rate in at_threshold), "ko", label="threshold")
     det.plot([least, 1], [least, 1], ":", color="grey", label=f"EER {eer:.1%}")
     det.set(xlabel="APCER", ylabel="BPCER", title="Detection error trade-off")
+    det.text(0.02, 0.02, "no error is drawn as half of one", transform=det.transAxes)
     det.grid(alpha=0.3, which="both")
     det.legend()
     roc.plot(apcer, 1 - bpcer)
