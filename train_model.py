@@ -164,11 +164,10 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
     """Read, train, choose the threshold and write all files."""
     from liveness.dataset import describe, read_dataset, require_both_labels
     from liveness.evaluation import read_scores
-    from liveness.files import check_output_files
     from liveness.model_files import ModelCard, ModelPaths, check_output_paths
 
-    check_output_paths(ModelPaths(arguments.model, arguments.le))
-    check_output_files([arguments.plot, arguments.cm])
+    files_of_model = ModelPaths(arguments.model, arguments.le)
+    check_output_paths(files_of_model, arguments.plot, arguments.cm)
     scored = arguments.threshold_from and read_scores(arguments.threshold_from)
     samples = read_dataset(arguments.dataset)
     if not arguments.simulate_attacks:

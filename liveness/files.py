@@ -27,7 +27,9 @@ def check_output_files(paths: Iterable[Path]) -> None:
         if path.is_dir():
             raise OutputError(f"'{path}' is a folder: expected the name of a file")
         if path.absolute() in seen:
-            raise OutputError(f"'{path}' is named for two files: choose two names")
+            raise OutputError(
+                f"two files would be written to '{path}': choose two names"
+            )
         seen.add(path.absolute())
 
 

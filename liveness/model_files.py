@@ -30,7 +30,7 @@ import numpy as np
 
 from liveness.cli import ROOT
 from liveness.errors import ModelError
-from liveness.files import write_atomically
+from liveness.files import check_output_files, write_atomically
 from liveness.labels import LABELS, write_label_encoder
 
 if TYPE_CHECKING:
@@ -327,6 +327,7 @@ def save_trained_model(
         Where the files are.
 
     Raises:
+        OutputError: If two files would have the same name or a folder is missing.
         ModelError: If the model does not fit the card, cannot be exported, or its
             runtime file gives other scores.
         OSError: If a file cannot be written.
@@ -356,22 +357,19 @@ def save_trained_model(
     return paths
 
 
-def check_output_paths(paths: ModelPaths) -> None:
+def check_output_paths(paths: ModelPaths, *others: Path) -> None:
     """Refuse, before a long training, what could not be saved after it.
 
+    Args:
+        paths: Of the model.
+        *others: Further files that the same run writes.
+
     Raises:
-        ModelError: If two files would have the same name, a folder is missing, or
-            the exporter is not installed.
+        OutputError: If two files would have the same name or a folder is missing.
+        ModelError: If the exporter is not installed.
     """
-    names = [paths.model, paths.card, paths.runtime, paths.label_encoder]
-    if len({name.absolute() for name in names}) < len(names):
-        raise ModelError(
-            f"'{paths.model}' and '{paths.label_encoder}' would overwrite each other, "
-            "the card (.json) or the runtime file (.onnx): choose other names"
-        )
-    for name in (paths.model, paths.label_encoder):
-        if not name.absolute().parent.is_dir():
-            raise ModelError(f"no folder '{name.parent}' for '{name}': create it first")
+    of_model = (paths.model, paths.label_encoder, paths.card, paths.runtime)
+    check_output_files([*of_model, *others])
     if find_spec("tf2onnx") is None:
         raise ModelError(
             "writing the runtime file needs tf2onnx: pip install -r requirements.txt"

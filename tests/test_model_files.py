@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from liveness.errors import ModelError
+from liveness.errors import ModelError, OutputError
 from liveness.labels import write_label_encoder
 from liveness.model_files import (
     KerasNetwork,
@@ -293,7 +293,7 @@ def test_finds_the_partner_of_one_file(tmp_path):
 
 
 def test_clashing_output_names_are_refused(tmp_path):
-    with pytest.raises(ModelError, match="overwrite each other"):
+    with pytest.raises(OutputError, match="two files would be written"):
         check_output_paths(ModelPaths(tmp_path / "m.json", tmp_path / "le"))
-    with pytest.raises(ModelError, match="no folder"):
+    with pytest.raises(OutputError, match="no folder"):
         check_output_paths(ModelPaths(tmp_path / "a" / "m.h5", tmp_path / "le"))

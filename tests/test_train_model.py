@@ -193,15 +193,20 @@ def test_poor_dataset_trains_and_says_what_is_poor(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["-m", "no/liveness.h5"], "create it first"),
-        (["-l", "no/le.pickle"], "create it first"),
+        (["-m", "no/m.h5"], "no folder for 'no/m.h5': create 'no' first"),
+        (["-l", "no/le.pickle"], "no folder for 'no/le.pickle': create 'no' first"),
         (["-p", "no/plot.png"], "no folder for 'no/plot.png': create 'no' first"),
         (["-c", "no/cm.png"], "no folder for 'no/cm.png': create 'no' first"),
         (["-p", "folder"], "'folder' is a folder"),
         (["-p", "x.png", "-c", "x.png"], "choose two names"),
-        (["-m", "le.pickle"], "would overwrite each other"),
+        (["-m", "le.pickle", "-l", "le.pickle"], "written to 'le.pickle'"),
+        (["-m", "m.h5", "-p", "m.onnx"], "two files would be written to 'm.onnx'"),
+        (["-m", "m.h5", "-c", "m.json"], "two files would be written to 'm.json'"),
     ],
-    ids=["model", "encoder", "plot", "matrix", "folder", "one name", "overwrite"],
+    ids=[
+        *("model", "encoder", "plot", "matrix", "folder", "one name", "encoder's"),
+        *("runtime file's", "card's"),
+    ],
 )
 def test_outputs_are_refused_before_training(
     start, small_dataset, tmp_path, capsys, monkeypatch, options, message
