@@ -10,8 +10,6 @@ and without surroundings are reported apart. --within SITE leaves out the groups
 """
 
 import argparse
-import functools
-import itertools
 import json
 import logging
 import multiprocessing
@@ -23,7 +21,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from liveness.cli import (
     EXIT_OK,
@@ -33,7 +31,7 @@ from liveness.cli import (
     seed_number,
     set_up_logging,
 )
-from liveness.errors import DatasetError, LivenessError
+from liveness.errors import DatasetError, OutputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +42,8 @@ if TYPE_CHECKING:
 WIDE, TIGHT = "full frames", "crops"
 
 logger = logging.getLogger("liveness.leave_sites_out")
+
+_worker: dict[str, Any] = {}  # what a process for folds keeps from one to the next
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ def build_parser() -> argparse.ArgumentParser:
         type=positive_int,
         default=1,
         metavar="N",
-        help="folds at a time, each in a process with its share of the processors and "
-        "2.5 GB of memory or more",
+        help="folds at a time, each in a process with its share of the processors, "
+        "2.5 GB of memory or more, and all faces in the folder for temporary files",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table")
     parser.add_argument(
@@ -174,47 +174,65 @@ def measure_fold(
 
 
 def measure_folds(
-    dataset: tuple[Path, ...],
+    samples: "Sequence[Sample]",
     dealt: Sequence[set[str]],
     options: "TrainingOptions",
     *,
     within: str | None = None,
     jobs: int = 1,
 ) -> Iterator[Fold]:
-    """``measure_fold`` for each part, in order; ``jobs`` at a time.
+    """``measure_fold`` for each part, ``jobs`` at a time.
 
     Args:
-        dataset: Folders; each process reads them once.
+        samples: Of all sites.
         dealt: Of ``deal_parts``.
         options: How to train, and whether attacks are simulated.
         within: As in ``deal_parts``.
         jobs: Processes. One trains in this one.
 
+    Yields:
+        The folds, in order.
+
     Raises:
-        LivenessError: If a process was killed, as for want of memory.
+        OutputError: If a process was killed, as for want of memory.
     """
-    measure = functools.partial(_measure_fold_of, dataset, options, within)
-    if jobs == 1:
-        yield from map(measure, itertools.count(1), dealt)
+    workers = min(jobs, len(dealt))
+    if workers > 1:
+        yield from _measure_in_processes(samples, dealt, options, within, workers)
         return
-    # TensorFlow's own threads, which a process takes from here when it starts: one
-    # network on all processors uses them worse than a network on each.
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    for kind in ("INTRAOP", "INTEROP"):
-        os.environ[f"TF_NUM_{kind}_THREADS"] = threads
+    pixels = _read_pixels(samples, options, show_progress=True)
+    for number, held_out in enumerate(dealt, 1):
+        _log_start(number, held_out)
+        yield measure_fold(*pixels, held_out, options, within=within)
+
+
+def _measure_in_processes(
+    samples: "Sequence[Sample]",
+    dealt: Sequence[set[str]],
+    options: "TrainingOptions",
+    within: str | None,
+    workers: int,
+) -> Iterator[Fold]:
+    """``measure_folds`` where each of several processes reads everything by itself.
+
+    One network on all processors uses them worse than a network on each.
+    """
+    threads = max(1, (os.cpu_count() or 1) // workers)
     is_verbose = logging.getLogger("liveness").isEnabledFor(logging.DEBUG)
-    with ProcessPoolExecutor(
-        min(jobs, len(dealt)),
-        multiprocessing.get_context("spawn"),
-        initializer=_start_process,
-        initargs=(is_verbose,),
-    ) as pool:
+    context = multiprocessing.get_context("spawn")  # TensorFlow survives no fork
+    settings = (threads, is_verbose, samples, asdict(options), within)
+    with ProcessPoolExecutor(workers, context, _start_worker, settings) as pool:
         try:
-            yield from pool.map(measure, itertools.count(1), dealt)
+            futures = [
+                pool.submit(_measure_in_worker, number, held_out)
+                for number, held_out in enumerate(dealt, 1)
+            ]
+            for future in futures:
+                yield future.result()
         except BrokenProcessPool as error:
-            raise LivenessError(
-                "the process of a fold was ended from outside: too little memory for "
-                f"{jobs} at a time?"
+            raise OutputError(
+                "the process of a fold ended unexpectedly: too little memory? "
+                "Try --jobs 1"
             ) from error
         except BaseException:
             for process in multiprocessing.active_children():
@@ -222,28 +240,56 @@ def measure_folds(
             raise
 
 
-def _start_process(is_verbose: bool) -> None:
+def _start_worker(
+    threads: int,
+    is_verbose: bool,
+    samples: "Sequence[Sample]",
+    options: dict[str, Any],
+    within: str | None,
+) -> None:
     """Prepare a process for folds."""
-    from tqdm import tqdm
-
-    from liveness.model_files import import_keras
     from liveness.workers import obey_parent
 
     obey_parent()
-    set_up_logging(verbose=is_verbose)
+    import cv2
+    from tqdm import tqdm
+
+    from liveness.model_files import import_keras
+
     tqdm.set_lock(threading.RLock())  # its own is left behind if we are terminated
+    cv2.setNumThreads(threads)
+    for kind in ("INTRAOP", "INTEROP"):
+        os.environ.setdefault(f"TF_NUM_{kind}_THREADS", str(threads))
     import_keras()
+    from liveness.training import TrainingOptions
+
+    _worker["is_verbose"], _worker["within"] = is_verbose, within
+    _worker["samples"], _worker["options"] = samples, TrainingOptions(**options)
 
 
-@functools.cache
-def _read_once(
-    dataset: tuple[Path, ...], options: "TrainingOptions", show_progress: bool
+def _measure_in_worker(number: int, held_out: set[str]) -> Fold:
+    """One fold in a process for folds, whose every line says which."""
+    options, within = _worker["options"], _worker["within"]
+    set_up_logging(verbose=_worker["is_verbose"])
+    _log_start(number, held_out)
+    set_up_logging(verbose=_worker["is_verbose"], prefix=f"fold {number}: ")
+    if "pixels" not in _worker:
+        _worker["pixels"] = _read_pixels(
+            _worker["samples"], options, show_progress=number == 1
+        )
+    return measure_fold(*_worker["pixels"], held_out, options, within=within)
+
+
+def _log_start(number: int, held_out: set[str]) -> None:
+    logger.info("fold %d leaves out %s", number, ", ".join(sorted(held_out)))
+
+
+def _read_pixels(
+    samples: "Sequence[Sample]", options: "TrainingOptions", *, show_progress: bool
 ) -> "tuple[Pixels, Pixels]":
     """All samples as training reads them, and as the apps feed them."""
-    from liveness.dataset import read_dataset
     from liveness.training import load_pixels
 
-    samples = read_dataset(dataset)
     to_train = load_pixels(
         samples,
         options,
@@ -253,20 +299,6 @@ def _read_once(
     )
     progress = "faces to score" if show_progress else None
     return to_train, load_pixels(samples, options, progress=progress)
-
-
-def _measure_fold_of(
-    dataset: tuple[Path, ...],
-    options: "TrainingOptions",
-    within: str | None,
-    number: int,
-    held_out: set[str],
-) -> Fold:
-    """One fold, in whatever process."""
-    is_alone = multiprocessing.parent_process() is None
-    to_train, filmed = _read_once(dataset, options, is_alone)
-    logger.info("fold %d leaves out %s", number, ", ".join(sorted(held_out)))
-    return measure_fold(to_train, filmed, held_out, options, within=within)
 
 
 def threshold_without(folds: Sequence[Fold], number: int) -> float:
@@ -387,7 +419,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     folds = []
     for fold in measure_folds(
-        tuple(arguments.dataset), dealt, options, within=within, jobs=arguments.jobs
+        samples, dealt, options, within=within, jobs=arguments.jobs
     ):
         folds.append(fold)
         if arguments.scores:  # after each: a fold takes long

@@ -208,12 +208,11 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
     )
     paths = save_trained_model(model, arguments.model, arguments.le, card)
     save_history(arguments.plot, history)
-    is_bona_fide = judged.is_bona_fide
-    save_confusion_matrix(arguments.cm, is_bona_fide, judged.scores >= rates.threshold)
+    accepted = judged.scores >= rates.threshold
+    save_confusion_matrix(arguments.cm, judged.is_bona_fide, accepted)
     parts = [pixels for pixels in (train_pixels, validation_pixels) if pixels]
     skipped = [reason for pixels in parts for reason in pixels.skipped]
-    report = _report(is_bona_fide, judged.scores, rates)
-    return Outcome(paths, rates, report, skipped)
+    return Outcome(paths, rates, _report(judged, rates), skipped)
 
 
 def _read_parts(
@@ -297,15 +296,15 @@ def main(argv: list[str] | None = None) -> int:
     return EXIT_OK
 
 
-def _report(is_bona_fide, scores, rates: "ErrorRates") -> str:
+def _report(judged: Judged, rates: "ErrorRates") -> str:
     """Classification report and the error rates of ISO/IEC 30107-3."""
     from sklearn.metrics import classification_report
 
     from liveness.labels import LABELS
 
     table = classification_report(
-        is_bona_fide,
-        scores >= rates.threshold,
+        judged.is_bona_fide,
+        judged.scores >= rates.threshold,
         labels=[False, True],
         target_names=LABELS,
         zero_division=0,
@@ -314,7 +313,7 @@ def _report(is_bona_fide, scores, rates: "ErrorRates") -> str:
         f"{table}\n"
         f"validation: APCER {rates.apcer:.1%}  BPCER {rates.bpcer:.1%}  "
         f"ACER {rates.acer:.1%}  EER {rates.eer:.1%}\n"
-        f"threshold: {rates.threshold:.3f} (equal error on the validation faces)"
+        f"threshold: {rates.threshold:.3f} ({judged.rule})"
     )
 
 

@@ -1,8 +1,8 @@
 """Faces as another camera or light would have given them, to measure a model with.
 
-Each change is larger than what training varies and small enough that people know
-the face at once. Amounts are our choice, not a standard's. Black, which stands for
-what lies beyond the frame, stays black.
+Light, colours and focus change about as much as training varies them at most, noise,
+compression and distance more; people know the face at once. Amounts are our choice,
+not a standard's. Black, which stands for what lies beyond the frame, stays black.
 """
 
 from collections.abc import Callable

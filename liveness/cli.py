@@ -143,11 +143,12 @@ def seed_number(text: str) -> int:
     return value
 
 
-def set_up_logging(*, verbose: bool = False) -> None:
+def set_up_logging(*, verbose: bool = False, prefix: str = "") -> None:
     """Send the project's log to stderr: plain INFO, or DEBUG with module names."""
+    form = "%(levelname)s %(name)s: %(message)s" if verbose else "%(message)s"
     logging.basicConfig(
         level=logging.WARNING,
-        format="%(levelname)s %(name)s: %(message)s" if verbose else "%(message)s",
+        format=prefix + form,
         stream=sys.stderr,
         force=True,
     )

@@ -327,7 +327,7 @@ def save_trained_model(
         Where the files are.
 
     Raises:
-        OutputError: If two files would have the same name or a folder is missing.
+        OutputError: As ``check_output_files``.
         ModelError: If the model does not fit the card, cannot be exported, or its
             runtime file gives other scores.
         OSError: If a file cannot be written.
@@ -365,9 +365,10 @@ def check_output_paths(paths: ModelPaths, *others: Path) -> None:
         *others: Further files that the same run writes.
 
     Raises:
-        OutputError: If two files would have the same name or a folder is missing.
+        OutputError: As ``check_output_files``.
         ModelError: If the exporter is not installed.
     """
+    check_output_files([paths.model])  # before a folder's name gets another ending
     of_model = (paths.model, paths.label_encoder, paths.card, paths.runtime)
     check_output_files([*of_model, *others])
     if find_spec("tf2onnx") is None:

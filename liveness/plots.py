@@ -77,12 +77,14 @@ def save_evaluation(
     eer, _ = equal_error(scores, attacks)
     figure = _figure(14, 4.4)
     det, roc, histogram = figure.subplots(1, 3)
-    least = 0.5 / len(scores)  # half an error: zero has no place on a logarithm
-    det.loglog(np.maximum(apcer, least), np.maximum(bpcer, least))
-    det.plot(*(max(rate, least) for rate in at_threshold), "ko", label="threshold")
-    det.plot([least, 1], [least, 1], ":", color="grey", label=f"EER {eer:.1%}")
+    is_attack = np.asarray(attacks, str) != ""
+    # Half an error: zero has no place on a logarithm.
+    least = (0.5 / is_attack.sum(), 0.5 / (~is_attack).sum())
+    det.loglog(np.maximum(apcer, least[0]), np.maximum(bpcer, least[1]))
+    det.plot(*np.maximum(at_threshold, least)[:, None], "ko", label="threshold")
+    det.plot([max(least), 1], [max(least), 1], ":", c="grey", label=f"EER {eer:.1%}")
     det.set(xlabel="APCER", ylabel="BPCER", title="Detection error trade-off")
-    det.text(0.02, 0.02, "no error is drawn as half of one", transform=det.transAxes)
+    det.text(0.02, 0.02, "0 is drawn as half an error", transform=det.transAxes)
     det.grid(alpha=0.3, which="both")
     det.legend()
     roc.plot(apcer, 1 - bpcer)
@@ -90,7 +92,6 @@ def save_evaluation(
     roc.set(xlabel="attacks accepted", ylabel="bona fide accepted", title="ROC")
     roc.grid(alpha=0.3)
     roc.legend(loc="lower right")
-    is_attack = np.asarray(attacks, str) != ""
     bins = np.linspace(0, 1, 41)
     for label, chosen in ((REAL, ~is_attack), (FAKE, is_attack)):
         histogram.hist(

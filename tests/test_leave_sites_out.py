@@ -1,5 +1,6 @@
 """Leaving whole sites out: folds, rates by site, and a tiny run."""
 
+import contextlib
 import csv
 import json
 import os
@@ -152,57 +153,94 @@ def test_small_run_scores_every_site(sites, tmp_path, short_training, capsys):
     assert {row["attack"] for row in rows} == {"", "print", "screen"}
 
 
-def start_jobs(sites, *options) -> subprocess.Popen:
-    command = [sys.executable, SCRIPT, "-d", sites, "--folds", "2", "--epochs", "1"]
-    command += ["--jobs", "2", *options]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(
-        list(map(str, command)), stdout=pipe, stderr=pipe, text=True
-    )
+@pytest.fixture
+def start_jobs(sites):
+    """Starts a run of two processes, and ends what is left of it after the test."""
+    started = []
+
+    def start(*options) -> subprocess.Popen:
+        command = [sys.executable, SCRIPT, "-d", sites, "--jobs", "2", *options]
+        process = subprocess.Popen(
+            list(map(str, command)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # A shell starts background jobs with Ctrl-C ignored; children inherit it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
-def test_folds_in_processes_score_every_site(sites, tmp_path):
+NEVER_ENDING = ("--folds", "4", "--epochs", "100000")
+
+
+def wait_for_a_fold(process) -> None:
+    first = process.stderr.readline()  # ends with the process at the latest
+    assert first.startswith("fold ")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups")
+def test_folds_in_processes_score_every_site(sites, start_jobs, tmp_path):
     """The same faces in the same order as one fold after another."""
-    process = start_jobs(sites, "--scores", tmp_path / "s.csv")
+    options = ("--folds", "2", "--epochs", "1", "--scores", tmp_path / "s.csv")
+    process = start_jobs(*options)
     out, err = process.communicate(timeout=240)
 
     assert process.returncode == 0, err
     assert all(f"\n{site}  " in out for site in "abcd")
-    assert "fold 1 leaves out" in err
-    assert "fold 2 leaves out" in err
+    for number in "12":
+        assert f"fold {number} leaves out" in err
+        assert f"fold {number}: epoch 1 of 1" in err
+    samples = read_dataset([sites])
+    dealt = deal_parts(samples, 2, seed=7)
+    expected = [str(s.path) for part in dealt for s in samples if s.site in part]
     with (tmp_path / "s.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    found = [row["source"] for row in rows]
-    dealt = deal_parts(read_dataset([sites]), 2, seed=7)
-    assert [set(found[:32]), set(found[32:])] == dealt
-    assert len(found) == 64
+        assert [row["path"] for row in csv.DictReader(file)] == expected
 
 
-def test_nothing_goes_on_training_after_an_end(sites):
-    process = start_jobs(sites)
-    assert process.stderr.readline().startswith("fold ")  # one has begun
-    process.terminate()
-    _, err = process.communicate(timeout=30)  # until its processes end, too
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize(
+    ("sent", "code", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+    ids=["Ctrl-C", "SIGTERM"],
+)
+def test_nothing_goes_on_training_after_an_end(start_jobs, sent, code, word):
+    process = start_jobs(*NEVER_ENDING)
+    wait_for_a_fold(process)
+    if sent == signal.SIGINT:  # as a terminal does: to all of them
+        os.killpg(process.pid, sent)
+    else:  # as a service manager may do: to the first alone
+        process.send_signal(sent)
+    _, err = process.communicate(timeout=60)  # until its processes end, too
 
-    assert process.returncode == 143
-    assert err.splitlines()[-1] == "terminated"
+    assert process.returncode == code
+    assert err.splitlines()[-1] == word
     assert "Traceback" not in err
 
 
-def test_a_process_that_is_killed_ends_the_run(sites):
-    process = start_jobs(sites)
-    process.stderr.readline()
+@pytest.mark.skipif(sys.platform != "linux", reason="finds children in /proc")
+def test_a_process_that_is_killed_ends_the_run(start_jobs):
+    process = start_jobs(*NEVER_ENDING)
+    wait_for_a_fold(process)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
-    trainers = [
+    workers = [
         int(child)
         for child in children.split()
         if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()
     ]
-    os.kill(trainers[0], signal.SIGKILL)
-    _, err = process.communicate(timeout=30)
+    os.kill(workers[0], signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
 
     assert process.returncode == 1
-    assert "error: the process of a fold was ended from outside" in err
+    assert "error: the process of a fold ended unexpectedly" in err
     assert "Traceback" not in err
 
 

@@ -225,7 +225,7 @@ def test_window_opens_and_closes_on_q(model, virtual_screen):
         time.sleep(0.1)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 0
-    (summary,) = [line for line in err.splitlines() if " frames in" in line]
+    (summary,) = [line for line in err.splitlines() if " frames of " in line]
     assert 1 <= int(summary.split()[0]) < 112  # it did not just play to the end
 
 

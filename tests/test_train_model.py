@@ -199,13 +199,14 @@ def test_poor_dataset_trains_and_says_what_is_poor(
         (["-c", "no/cm.png"], "no folder for 'no/cm.png': create 'no' first"),
         (["-p", "folder"], "'folder' is a folder"),
         (["-p", "x.png", "-c", "x.png"], "choose two names"),
+        (["-m", "."], "'.' is a folder"),
         (["-m", "le.pickle", "-l", "le.pickle"], "written to 'le.pickle'"),
         (["-m", "m.h5", "-p", "m.onnx"], "two files would be written to 'm.onnx'"),
         (["-m", "m.h5", "-c", "m.json"], "two files would be written to 'm.json'"),
     ],
     ids=[
-        *("model", "encoder", "plot", "matrix", "folder", "one name", "encoder's"),
-        *("runtime file's", "card's"),
+        *("model", "encoder", "plot", "matrix", "folder", "one name", "model folder"),
+        *("encoder's", "runtime file's", "card's"),
     ],
 )
 def test_outputs_are_refused_before_training(
