@@ -16,7 +16,7 @@ SCREEN_ANSWERS_S = 10.0  # a slow remote screen still does
 MAX_KEY_WAIT_MS = 1000  # so that a gap in a file's times never freezes the window
 
 # Qt ends the whole process when it finds no screen, so another one tries first.
-_OPEN_A_WINDOW = "import cv2; cv2.namedWindow('liveness', cv2.WINDOW_AUTOSIZE)"
+_OPEN_A_WINDOW = "import cv2; cv2.namedWindow('screen', cv2.WINDOW_AUTOSIZE)"
 
 
 def check_screen() -> None:

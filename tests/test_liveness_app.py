@@ -185,8 +185,9 @@ def virtual_screen():
     if not (shutil.which("Xvfb") and shutil.which("xdotool")):
         pytest.skip("needs Xvfb and xdotool: apt-get install xvfb xdotool")
     read_end, write_end = os.pipe()
-    server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(write_end), "-screen", "0", "1280x960x24"],
+    screen = ("-screen", "0", "1280x960x24")
+    server = subprocess.Popen(  # it would reset itself when its last window closes
+        ["Xvfb", "-noreset", "-displayfd", str(write_end), *screen],
         pass_fds=[write_end],
         stderr=subprocess.DEVNULL,
     )
@@ -237,7 +238,7 @@ def test_window_opens_and_closes_on_q(model, virtual_screen, tmp_path):
         time.sleep(0.1)
     assert was_seen, "no window came up"
     _, err = process.communicate(timeout=20)
-    assert process.returncode == 0
+    assert process.returncode == 0, err
     (summary,) = [line for line in err.splitlines() if " frames of " in line]
     assert 1 <= int(summary.split()[0]) < count  # it did not just play to the end
 
