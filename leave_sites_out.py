@@ -32,6 +32,7 @@ from liveness.cli import (
     set_up_logging,
 )
 from liveness.errors import DatasetError, OutputError
+from liveness.labels import LABELS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         required=True,
         metavar="DIR",
-        help="dataset folders with several sites",
+        help="dataset folders that hold the sites: DIR/site/real, DIR/site/fake",
     )
     parser.add_argument(
         "--within",
@@ -138,7 +139,8 @@ def deal_parts(
     if len(parts) < folds or folds < 2:
         raise DatasetError(
             f"{len(parts)} {what} with attacks cannot be dealt into {folds} folds: "
-            "expected at least two folds and one for each"
+            "expected at least two folds and one for each; a site is a folder with "
+            f"{' and '.join(LABELS)} inside a dataset folder"
         )
     dealt = np.random.default_rng(seed).permutation(sorted(parts))
     return [set(map(str, dealt[number::folds])) for number in range(folds)]
@@ -401,11 +403,12 @@ def main(argv: list[str] | None = None) -> int:
     """Train and score every fold, and print the table."""
     arguments = build_parser().parse_args(argv)
     set_up_logging(verbose=arguments.verbose)
-    from liveness.dataset import read_dataset
+    from liveness.dataset import list_files_of, read_dataset
     from liveness.files import check_output_files, write_atomically
     from liveness.model_files import import_keras
 
-    check_output_files(path for path in (arguments.scores, arguments.json) if path)
+    outputs = [path for path in (arguments.scores, arguments.json) if path]
+    check_output_files(outputs, inputs=list_files_of(arguments.dataset))
     samples = read_dataset(arguments.dataset)
     within = arguments.within
     dealt = deal_parts(samples, arguments.folds, arguments.seed, within=within)

@@ -112,6 +112,7 @@ def output_paths(inputs: Sequence[Path], output: Path | None) -> list[Path | Non
             would be overwritten by its own annotated one.
         OSError: If the folder cannot be created.
     """
+    from liveness.files import check_output_files
     from liveness.images import IMAGE_SUFFIXES
 
     if output is None:
@@ -122,6 +123,7 @@ def output_paths(inputs: Sequence[Path], output: Path | None) -> list[Path | Non
                 f"cannot write {len(inputs)} pictures into the one file '{output}': "
                 "give a folder"
             )
+        check_output_files([output])
         paths = [output]
     else:
         output.mkdir(parents=True, exist_ok=True)

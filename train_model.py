@@ -181,6 +181,8 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
     from liveness.training import TrainingOptions, train
     from livenessnet import LivenessNet
 
+    if scored:
+        _warn_of_other_sites(scored, samples)
     options = TrainingOptions(
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
@@ -294,6 +296,16 @@ def main(argv: list[str] | None = None) -> int:
     print(f"wrote {outcome.paths.runtime}, {outcome.paths.card}")
     print(f"wrote {arguments.plot}, {arguments.cm}")
     return EXIT_OK
+
+
+def _warn_of_other_sites(scored: "ScoredFaces", samples: "list[Sample]") -> None:
+    """Say so when the scores are of sites that are not in the dataset."""
+    here = {name for sample in samples for name in (sample.collection, sample.site)}
+    if absent := sorted(set(scored.sources) - here):
+        logger.warning(
+            "warning: the scores are also of %s, which the dataset does not have",
+            ", ".join(absent),
+        )
 
 
 def _report(judged: Judged, rates: "ErrorRates") -> str:

@@ -71,10 +71,11 @@ def read_dataset(folders: Sequence[Path]) -> list[Sample]:
     """All samples of one or several dataset folders.
 
     Raises:
-        DatasetError: If a folder is missing, holds no labelled picture, or its
-            crops.csv is not one.
+        DatasetError: If a folder is missing, holds no labelled picture, lies in
+            another one, or its crops.csv is not one.
     """
     samples: list[Sample] = []
+    _refuse_overlap(folders)
     for folder in folders:
         if not folder.is_dir():
             raise DatasetError(
@@ -84,6 +85,11 @@ def read_dataset(folders: Sequence[Path]) -> list[Sample]:
         listed = _read_list(folder)
         samples += _read_tree(folder) if listed is None else listed
     return samples
+
+
+def list_files_of(folders: Sequence[Path]) -> list[Path]:
+    """The tables of dataset folders, which no result may replace."""
+    return [path for folder in folders for path in folder.rglob("*.csv")]
 
 
 def require_both_labels(samples: Sequence[Sample], what: str) -> None:
@@ -272,6 +278,17 @@ def _with_row(sample: Sample, row: dict[str, str]) -> Sample:
             f"'{sample.path.parent / CSV_NAME}' has a damaged row for "
             f"{sample.path.name}: {error}; collect that folder again"
         ) from error
+
+
+def _refuse_overlap(folders: Sequence[Path]) -> None:
+    """Raise a DatasetError if a picture would be read twice, as of two sites."""
+    for number, outer in enumerate(folders):
+        for inner in (*folders[:number], *folders[number + 1 :]):
+            if inner.resolve().is_relative_to(outer.resolve()):
+                raise DatasetError(
+                    f"'{inner}' lies in '{outer}', so its pictures would be read "
+                    "twice: name only one of the two"
+                )
 
 
 def _read_list(folder: Path) -> list[Sample] | None:

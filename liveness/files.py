@@ -13,14 +13,18 @@ VIDEO_SUFFIXES = (
 )
 
 
-def check_output_files(paths: Iterable[Path]) -> None:
+def check_output_files(paths: Iterable[Path], *, inputs: Iterable[Path] = ()) -> None:
     """Refuse, before long work, files that could not be written after it.
 
+    Args:
+        paths: What will be written.
+        inputs: Files that are read and have to stay.
+
     Raises:
-        OutputError: If the folder of one is missing, one is a folder, or two have
-            the same name.
+        OutputError: If the folder of one is missing, one is a folder, two have the
+            same name, or one is an input.
     """
-    seen = set()
+    seen, kept = set(), {path.resolve() for path in inputs}
     for path in paths:
         if not path.absolute().parent.is_dir():
             raise OutputError(f"no folder for '{path}': create '{path.parent}' first")
@@ -29,6 +33,10 @@ def check_output_files(paths: Iterable[Path]) -> None:
         if path.absolute() in seen:
             raise OutputError(
                 f"two files would be written to '{path}': choose two names"
+            )
+        if path.resolve() in kept:
+            raise OutputError(
+                f"'{path}' is read and would be overwritten: choose another name"
             )
         seen.add(path.absolute())
 

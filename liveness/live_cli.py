@@ -204,8 +204,10 @@ def _open_outputs(
         if arguments.snapshot is not None:
             outputs.append(Decisions(partial(save_snapshot, arguments.snapshot)))
         if arguments.output is not None:
+            from liveness.files import check_output_files
             from liveness.recorder import VideoRecorder
 
+            check_output_files([arguments.output])
             _refuse_to_overwrite(arguments.output, source)
             recorder = VideoRecorder(
                 arguments.output, fps=source.fps, is_live=source.is_live

@@ -1,6 +1,7 @@
 """Dataset folders as samples: labels, sources, crops, and honest splits."""
 
 import csv
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -359,3 +360,16 @@ def test_description_counts_labels_and_attacks():
 
     assert describe(samples) == "3 real, 2 fake (2 print)"
     assert describe(samples[:3]) == "3 real, 0 fake"
+
+
+@pytest.mark.parametrize("second", [".", "a", "a/../a"])
+def test_folders_in_one_another_are_refused(tmp_path, monkeypatch, second):
+    """Else a picture could train as of one site and be measured as of another."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "ab").mkdir()
+
+    with pytest.raises(DatasetError, match="would be read twice"):
+        read_dataset([Path("a"), Path(second)])
+    with pytest.raises(DatasetError, match="no pictures"):
+        read_dataset([Path("a"), Path("ab")])  # beside one another, but empty

@@ -186,11 +186,19 @@ def test_wrong_usage_exits_with_2(start, options, message, capsys):
         (["-d", "missing", "--json", "no/r.json"], "create 'no' first"),
         (["-d", "missing", "--scores", "."], "'.' is a folder"),
         (["-d", "missing", "--json", "r", "--plot", "r"], "choose two names"),
+        (["--fake", "notes.jpg", "--json", "notes.jpg"], "'notes.jpg' is read"),
+        (["-d", "data", "--scores", "data/crops.csv"], "'data/crops.csv' is read"),
+        (["-d", "data", "--json", "model/liveness.json"], "would be overwritten"),
     ],
-    ids=["dataset", "no fake", "no real", "clip", "text", "no dir", "dir", "one name"],
+    ids=[
+        *("dataset", "no fake", "no real", "clip", "text", "no dir", "dir"),
+        *("one name", "input", "list", "model"),
+    ],
 )
 def test_bad_input_is_one_line(start, options, message, tmp_path, capsys):
     (tmp_path / "notes.jpg").write_text("no picture")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/crops.csv").touch()
 
     assert start(*options) == 1
     error = capsys.readouterr().err.splitlines()[-1]

@@ -84,8 +84,10 @@ def test_threshold_from_scores_of_sites_left_out(
     assert card["trained_on"] == "12 real, 12 fake (6 print, 6 screen)"
     assert card["validation"]["bpcer"] == pytest.approx(0.1)
     assert card["validation"]["apcer"] == pytest.approx(0.5)
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
     assert "APCER 50.0%  BPCER 10.0%" in out
+    assert "threshold: 0.700 (equal error on 10 real" in out
+    assert "the scores are also of a, b, which the dataset does not have" in err
     assert (tmp_path / "plot.png").exists()
 
 
