@@ -105,7 +105,7 @@ def test_a_video_without_a_face(start, capsys, empty_video):
         (["--source", "missing.mp4"], "no such video file: 'missing.mp4'"),
         (["--source", "97"], "cannot open webcam 97"),
         (["--source", "ftp://camera"], "bad camera address"),
-        (["--output", "missing/out.mp4"], "missing"),
+        (["--output", "missing/out.mp4"], "no folder for 'missing/out.mp4'"),
     ],
     ids=["file", "camera", "url", "output"],
 )

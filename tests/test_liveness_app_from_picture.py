@@ -93,6 +93,11 @@ def test_same_names_do_not_overwrite_each_other(start, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"1.jpg", "1_2.jpg"}
 
 
+def test_a_file_in_no_folder_is_refused(start, capsys, tmp_path):
+    assert start("-i", REAL, "--output", tmp_path / "no/x.png") == 1
+    assert "no folder for" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("output", ["", "1.jpg"], ids=["folder", "file"])
 def test_an_input_is_never_overwritten(start, capsys, tmp_path, output):
     copy = tmp_path / "1.jpg"
