@@ -144,7 +144,12 @@ def seed_number(text: str) -> int:
 
 
 def set_up_logging(*, verbose: bool = False, prefix: str = "") -> None:
-    """Send the project's log to stderr: plain INFO, or DEBUG with module names."""
+    """Send the project's log to stderr: plain INFO, or DEBUG with module names.
+
+    Args:
+        verbose: Whether DEBUG.
+        prefix: Before each line, as of a process among several.
+    """
     form = "%(levelname)s %(name)s: %(message)s" if verbose else "%(message)s"
     logging.basicConfig(
         level=logging.WARNING,

@@ -87,9 +87,9 @@ def read_dataset(folders: Sequence[Path]) -> list[Sample]:
     return samples
 
 
-def list_files_of(folders: Sequence[Path]) -> list[Path]:
+def tables_of(folders: Sequence[Path]) -> list[Path]:
     """The tables of dataset folders, which no result may replace."""
-    return [path for folder in folders for path in folder.rglob("*.csv")]
+    return [path for folder in folders for path in folder.rglob("crops.csv")]
 
 
 def require_both_labels(samples: Sequence[Sample], what: str) -> None:
