@@ -197,9 +197,11 @@ def main(argv: list[str] | None = None) -> int:
     from liveness.model_files import find_model
 
     outputs = (arguments.scores, arguments.json, arguments.plot)
-    model = find_model(arguments.model, arguments.le)
-    inputs = [model.model, model.label_encoder, model.card, model.runtime]
-    inputs += [*arguments.real, *arguments.fake, *tables_of(arguments.dataset)]
+    inputs = itertools.chain(
+        find_model(arguments.model, arguments.le).files,
+        (*arguments.real, *arguments.fake),
+        tables_of(arguments.dataset),
+    )
     check_output_files([path for path in outputs if path], inputs=inputs)
     classifier = LivenessClassifier.load(
         arguments.model, arguments.le, threshold=arguments.threshold

@@ -108,8 +108,8 @@ def output_paths(inputs: Sequence[Path], output: Path | None) -> list[Path | Non
     """Where the annotated picture of each input goes; creates a folder for them.
 
     Raises:
-        OutputError: If several pictures should go into one file, or a picture
-            would be overwritten by its own annotated one.
+        OutputError: If several pictures should go into one file, or as
+            ``check_output_files``: no annotated picture replaces an input.
         OSError: If the folder cannot be created.
     """
     from liveness.files import check_output_files
@@ -123,16 +123,11 @@ def output_paths(inputs: Sequence[Path], output: Path | None) -> list[Path | Non
                 f"cannot write {len(inputs)} pictures into the one file '{output}': "
                 "give a folder"
             )
-        check_output_files([output])
         paths = [output]
     else:
         output.mkdir(parents=True, exist_ok=True)
         paths = list(_names_in(output, inputs, IMAGE_SUFFIXES))
-    for path in paths:
-        if _is_one_of(path, inputs):
-            raise OutputError(
-                f"'{path}' is an input and would be overwritten: give another --output"
-            )
+    check_output_files(paths, inputs=inputs)
     return paths
 
 
@@ -224,13 +219,6 @@ def _names_in(
             name = f"{path.stem}_{number}{suffix}"
         used.add(name.lower())
         yield folder / name
-
-
-def _is_one_of(path: Path, inputs: Sequence[Path]) -> bool:
-    """Whether a path leads to the same file as one of the inputs."""
-    return path.exists() and any(
-        other.exists() and path.samefile(other) for other in inputs
-    )
 
 
 def _text_lines(

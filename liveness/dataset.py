@@ -7,10 +7,11 @@ And one with a single list: ``crops.csv`` in the dataset folder with the columns
 """
 
 import csv
+import itertools
 import logging
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,9 +88,9 @@ def read_dataset(folders: Sequence[Path]) -> list[Sample]:
     return samples
 
 
-def tables_of(folders: Sequence[Path]) -> list[Path]:
+def tables_of(folders: Sequence[Path]) -> Iterator[Path]:
     """The tables of dataset folders, which no result may replace."""
-    return [path for folder in folders for path in folder.rglob("crops.csv")]
+    return (path for folder in folders for path in folder.rglob(CSV_NAME))
 
 
 def require_both_labels(samples: Sequence[Sample], what: str) -> None:
@@ -282,13 +283,12 @@ def _with_row(sample: Sample, row: dict[str, str]) -> Sample:
 
 def _refuse_overlap(folders: Sequence[Path]) -> None:
     """Raise a DatasetError if a picture would be read twice, as of two sites."""
-    for number, outer in enumerate(folders):
-        for inner in (*folders[:number], *folders[number + 1 :]):
-            if inner.resolve().is_relative_to(outer.resolve()):
-                raise DatasetError(
-                    f"'{inner}' lies in '{outer}', so its pictures would be read "
-                    "twice: name only one of the two"
-                )
+    for outer, inner in itertools.permutations(folders, 2):
+        if inner.resolve().is_relative_to(outer.resolve()):
+            raise DatasetError(
+                f"'{inner}' lies in '{outer}', so its pictures would be read "
+                "twice: name only one of the two"
+            )
 
 
 def _read_list(folder: Path) -> list[Sample] | None:

@@ -24,7 +24,9 @@ def check_output_files(paths: Iterable[Path], *, inputs: Iterable[Path] = ()) ->
         OutputError: If the folder of one is missing, one is a folder, two have the
             same name, or one is an input.
     """
-    seen, kept = set(), {path.resolve() for path in inputs}
+    paths = list(paths)
+    kept = list(inputs) if paths else []  # finding them may walk through a dataset
+    seen = set()
     for path in paths:
         if not path.absolute().parent.is_dir():
             raise OutputError(f"no folder for '{path}': create '{path.parent}' first")
@@ -34,7 +36,7 @@ def check_output_files(paths: Iterable[Path], *, inputs: Iterable[Path] = ()) ->
             raise OutputError(
                 f"two files would be written to '{path}': choose two names"
             )
-        if path.resolve() in kept:
+        if path.exists() and any(o.exists() and path.samefile(o) for o in kept):
             raise OutputError(
                 f"'{path}' is read and would be overwritten: choose another name"
             )

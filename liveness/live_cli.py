@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from liveness.cli import EXIT_FAILED, EXIT_FAKE, EXIT_OK, positive_float
-from liveness.errors import OutputError
 
 if TYPE_CHECKING:
     from liveness.classifier import LivenessClassifier
@@ -207,8 +206,8 @@ def _open_outputs(
             from liveness.files import check_output_files
             from liveness.recorder import VideoRecorder
 
-            check_output_files([arguments.output])
-            _refuse_to_overwrite(arguments.output, source)
+            inputs = [] if source.is_live else [Path(source.name)]
+            check_output_files([arguments.output], inputs=inputs)
             recorder = VideoRecorder(
                 arguments.output, fps=source.fps, is_live=source.is_live
             )
@@ -230,16 +229,6 @@ def _open_outputs(
 
             outputs.append(Decisions(decide))
         yield outputs
-
-
-def _refuse_to_overwrite(output: Path, source: "FrameSource") -> None:
-    """OutputError if the annotated video would replace the one it is made from."""
-    if source.is_live or not output.exists():
-        return
-    if output.samefile(source.name):
-        raise OutputError(
-            f"'{output}' is the input and would be overwritten: give another --output"
-        )
 
 
 def _log_summary(summary: "LiveSummary") -> None:

@@ -129,6 +129,11 @@ class ModelPaths:
     label_encoder: Path
 
     @property
+    def files(self) -> list[Path]:
+        """All four."""
+        return [self.model, self.label_encoder, self.card, self.runtime]
+
+    @property
     def card(self) -> Path:
         """``liveness.json`` for ``liveness.h5`` and ``liveness.model``."""
         return self.model.with_suffix(".json")
@@ -369,8 +374,7 @@ def check_output_paths(paths: ModelPaths, *others: Path) -> None:
         ModelError: If the exporter is not installed.
     """
     check_output_files([paths.model])  # before a folder's name gets another ending
-    of_model = (paths.model, paths.label_encoder, paths.card, paths.runtime)
-    check_output_files([*of_model, *others])
+    check_output_files([*paths.files, *others])
     if find_spec("tf2onnx") is None:
         raise ModelError(
             "writing the runtime file needs tf2onnx: pip install -r requirements.txt"
