@@ -191,7 +191,7 @@ def main(argv: list[str] | None = None) -> int:
     set_up_logging(verbose=arguments.verbose)
     from liveness.changes import CHANGES
     from liveness.classifier import LivenessClassifier
-    from liveness.dataset import tables_of
+    from liveness.dataset import files_of
     from liveness.evaluation import evaluate, write_scores
     from liveness.files import check_output_files
     from liveness.model_files import find_model
@@ -200,7 +200,7 @@ def main(argv: list[str] | None = None) -> int:
     inputs = itertools.chain(
         find_model(arguments.model, arguments.le).files,
         (*arguments.real, *arguments.fake),
-        tables_of(arguments.dataset),
+        files_of(arguments.dataset),
     )
     check_output_files([path for path in outputs if path], inputs=inputs)
     classifier = LivenessClassifier.load(

@@ -403,12 +403,12 @@ def main(argv: list[str] | None = None) -> int:
     """Train and score every fold, and print the table."""
     arguments = build_parser().parse_args(argv)
     set_up_logging(verbose=arguments.verbose)
-    from liveness.dataset import read_dataset, tables_of
+    from liveness.dataset import files_of, read_dataset
     from liveness.files import check_output_files, write_atomically
     from liveness.model_files import import_keras
 
     outputs = [path for path in (arguments.scores, arguments.json) if path]
-    check_output_files(outputs, inputs=tables_of(arguments.dataset))
+    check_output_files(outputs, inputs=files_of(arguments.dataset))
     samples = read_dataset(arguments.dataset)
     within = arguments.within
     dealt = deal_parts(samples, arguments.folds, arguments.seed, within=within)

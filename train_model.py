@@ -4,6 +4,7 @@ python train_model.py -d dataset -m liveness.h5 -l label_encoder.pickle -p plot.
 """
 
 import argparse
+import itertools
 import logging
 import sys
 from dataclasses import dataclass
@@ -107,7 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("confusion_matrix.png"),
         metavar="PNG",
-        help="confusion matrix of the validation faces",
+        help="confusion matrix of faces that did not train",
     )
     training = parser.add_argument_group("training")
     training.add_argument(
@@ -162,12 +163,20 @@ def validation_share(text: str) -> float:
 
 def train_model(arguments: argparse.Namespace) -> Outcome:
     """Read, train, choose the threshold and write all files."""
-    from liveness.dataset import describe, read_dataset, require_both_labels
+    from liveness.dataset import (
+        describe,
+        files_of,
+        read_dataset,
+        require_both_labels,
+    )
     from liveness.evaluation import read_scores
     from liveness.model_files import ModelCard, ModelPaths, check_output_paths
 
+    inputs = files_of(arguments.dataset)
+    if arguments.threshold_from:
+        inputs = itertools.chain([arguments.threshold_from], inputs)
     files_of_model = ModelPaths(arguments.model, arguments.le)
-    check_output_paths(files_of_model, arguments.plot, arguments.cm)
+    check_output_paths(files_of_model, arguments.plot, arguments.cm, inputs=inputs)
     scored = arguments.threshold_from and read_scores(arguments.threshold_from)
     samples = read_dataset(arguments.dataset)
     if not arguments.simulate_attacks:

@@ -20,7 +20,7 @@ import numpy as np
 from liveness.boxes import box_area
 from liveness.collecting import CSV_NAME
 from liveness.errors import DatasetError, ImageError
-from liveness.images import list_images, read_image
+from liveness.images import IMAGE_SUFFIXES, list_images, read_image
 from liveness.labels import FAKE, LABELS, REAL
 from liveness.preprocess import CROP_SCALE, crop_face, whole_box
 
@@ -88,9 +88,12 @@ def read_dataset(folders: Sequence[Path]) -> list[Sample]:
     return samples
 
 
-def tables_of(folders: Sequence[Path]) -> Iterator[Path]:
-    """The tables of dataset folders, which no result may replace."""
-    return (path for folder in folders for path in folder.rglob(CSV_NAME))
+def files_of(folders: Sequence[Path]) -> Iterator[Path]:
+    """The pictures and tables of dataset folders, which no result may replace."""
+    for folder in folders:
+        for path in folder.rglob("*"):
+            if path.name == CSV_NAME or path.suffix.lower() in IMAGE_SUFFIXES:
+                yield path
 
 
 def require_both_labels(samples: Sequence[Sample], what: str) -> None:

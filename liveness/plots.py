@@ -56,7 +56,7 @@ def save_confusion_matrix(
     counts = confusion_matrix(is_bona_fide, accepted, labels=[False, True])
     display = ConfusionMatrixDisplay(counts, display_labels=LABELS)
     display.plot(ax=axes, cmap="Blues", colorbar=False, values_format="d")
-    axes.set(xlabel="verdict", ylabel="truth", title="Validation faces")
+    axes.set(xlabel="verdict", ylabel="truth", title="Faces that did not train")
     _save(figure, path)
 
 

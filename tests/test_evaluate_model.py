@@ -189,16 +189,18 @@ def test_wrong_usage_exits_with_2(start, options, message, capsys):
         (["--fake", "notes.jpg", "--json", "notes.jpg"], "'notes.jpg' is read"),
         (["-d", "data", "--scores", "data/crops.csv"], "'data/crops.csv' is read"),
         (["-d", "data", "--json", "model/liveness.json"], "would be overwritten"),
+        (["-d", "data", "-p", "data/real/1.png"], "'data/real/1.png' is read"),
     ],
     ids=[
         *("dataset", "no fake", "no real", "clip", "text", "no dir", "dir"),
-        *("one name", "input", "list", "model"),
+        *("one name", "input", "list", "model", "picture"),
     ],
 )
 def test_bad_input_is_one_line(start, options, message, tmp_path, capsys):
     (tmp_path / "notes.jpg").write_text("no picture")
-    (tmp_path / "data").mkdir()
+    (tmp_path / "data/real").mkdir(parents=True)
     (tmp_path / "data/crops.csv").touch()
+    (tmp_path / "data/real/1.png").touch()
 
     assert start(*options) == 1
     error = capsys.readouterr().err.splitlines()[-1]

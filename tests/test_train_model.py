@@ -221,6 +221,18 @@ def test_outputs_are_refused_before_training(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("plot", ["data/real/1.png", "data/crops.csv", "scores.csv"])
+def test_no_result_replaces_what_is_read(start, tmp_path, capsys, monkeypatch, plot):
+    (tmp_path / "data/real").mkdir(parents=True)
+    for name in ("data/real/1.png", "data/crops.csv", "scores.csv"):
+        (tmp_path / name).write_text("to be read")
+    monkeypatch.setattr("liveness.dataset.read_dataset", refuse_training)
+
+    assert start("data", options=["-p", plot, "--threshold-from", "scores.csv"]) == 1
+    assert f"'{plot}' is read and would be overwritten" in capsys.readouterr().err
+    assert (tmp_path / plot).read_text() == "to be read"
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
