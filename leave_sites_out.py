@@ -19,7 +19,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from liveness.training import Pixels, TrainingOptions
 
 WIDE, TIGHT = "full frames", "crops"
+UNCHANGED = "as they are"
 
 logger = logging.getLogger("liveness.leave_sites_out")
 
@@ -49,10 +50,14 @@ _worker: dict[str, Any] = {}  # what a process for folds keeps from one to the n
 
 @dataclass(frozen=True)
 class Fold:
-    """Samples of the parts (sites, people) that were left out, and their scores."""
+    """Samples of the parts (sites, people) that were left out, and their scores.
+
+    ``changed`` has the scores after each change of light, colours or focus.
+    """
 
     samples: "list[Sample]"
     scores: "np.ndarray"
+    changed: "dict[str, np.ndarray]" = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,11 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="folds at a time, each in a process with its share of the processors, "
         "2.5 GB of memory or more, and all faces in the folder for temporary files",
+    )
+    parser.add_argument(
+        "--changes",
+        action="store_true",
+        help="also measure the faces left out in other light, colours and focus",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table")
     parser.add_argument(
@@ -153,6 +163,7 @@ def measure_fold(
     options: "TrainingOptions",
     *,
     within: str | None = None,
+    changes: bool = False,
 ) -> Fold:
     """Train without some parts and score them.
 
@@ -162,9 +173,11 @@ def measure_fold(
         held_out: Names of the parts that neither train nor choose anything.
         options: How to train.
         within: As in ``deal_parts``.
+        changes: Score them after each of ``CHANGES``, too.
     """
+    from liveness.changes import CHANGES
     from liveness.dataset import require_both_labels
-    from liveness.training import score, train
+    from liveness.training import load_pixels, score, train
     from livenessnet import LivenessNet
 
     training = to_train.only(lambda s: part_of(s, within) not in held_out)
@@ -172,7 +185,11 @@ def measure_fold(
     require_both_labels(training.samples, f"what is left without {names}")
     left_out = filmed.only(lambda s: part_of(s, within) in held_out)
     model, _ = train(training, None, LivenessNet.build, options)
-    return Fold(left_out.samples, score(model, left_out))
+    changed = {
+        name: score(model, load_pixels(left_out.samples, options, change=change))
+        for name, change in (CHANGES if changes else {}).items()
+    }
+    return Fold(left_out.samples, score(model, left_out), changed)
 
 
 def measure_folds(
@@ -181,6 +198,7 @@ def measure_folds(
     options: "TrainingOptions",
     *,
     within: str | None = None,
+    changes: bool = False,
     jobs: int = 1,
 ) -> Iterator[Fold]:
     """``measure_fold`` for each part, ``jobs`` at a time.
@@ -190,6 +208,7 @@ def measure_folds(
         dealt: Of ``deal_parts``.
         options: How to train, and whether attacks are simulated.
         within: As in ``deal_parts``.
+        changes: As in ``measure_fold``.
         jobs: Processes. One trains in this one.
 
     Yields:
@@ -200,12 +219,14 @@ def measure_folds(
     """
     workers = min(jobs, len(dealt))
     if workers > 1:
-        yield from _measure_in_processes(samples, dealt, options, within, workers)
+        yield from _measure_in_processes(
+            samples, dealt, options, within, changes, workers
+        )
         return
     pixels = _read_pixels(samples, options, show_progress=True)
     for number, held_out in enumerate(dealt, 1):
         _log_start(number, held_out)
-        yield measure_fold(*pixels, held_out, options, within=within)
+        yield measure_fold(*pixels, held_out, options, within=within, changes=changes)
 
 
 def _measure_in_processes(
@@ -213,6 +234,7 @@ def _measure_in_processes(
     dealt: Sequence[set[str]],
     options: "TrainingOptions",
     within: str | None,
+    changes: bool,
     workers: int,
 ) -> Iterator[Fold]:
     """``measure_folds`` where each of several processes reads everything by itself.
@@ -222,7 +244,7 @@ def _measure_in_processes(
     threads = max(1, (os.cpu_count() or 1) // workers)
     is_verbose = logging.getLogger("liveness").isEnabledFor(logging.DEBUG)
     context = multiprocessing.get_context("spawn")  # TensorFlow survives no fork
-    settings = (threads, is_verbose, samples, asdict(options), within)
+    settings = (threads, is_verbose, samples, asdict(options), within, changes)
     with ProcessPoolExecutor(workers, context, _start_worker, settings) as pool:
         try:
             futures = [
@@ -248,6 +270,7 @@ def _start_worker(
     samples: "Sequence[Sample]",
     options: dict[str, Any],
     within: str | None,
+    changes: bool,
 ) -> None:
     """Prepare a process for folds."""
     from liveness.workers import obey_parent
@@ -265,13 +288,14 @@ def _start_worker(
     import_keras()
     from liveness.training import TrainingOptions
 
-    _worker["is_verbose"], _worker["within"] = is_verbose, within
+    _worker["is_verbose"] = is_verbose
+    _worker["how"] = {"within": within, "changes": changes}
     _worker["samples"], _worker["options"] = samples, TrainingOptions(**options)
 
 
 def _measure_in_worker(number: int, held_out: set[str]) -> Fold:
     """One fold in a process for folds, whose every line says which."""
-    options, within = _worker["options"], _worker["within"]
+    options = _worker["options"]
     set_up_logging(verbose=_worker["is_verbose"])
     _log_start(number, held_out)
     set_up_logging(verbose=_worker["is_verbose"], prefix=f"fold {number}: ")
@@ -279,7 +303,7 @@ def _measure_in_worker(number: int, held_out: set[str]) -> Fold:
         _worker["pixels"] = _read_pixels(
             _worker["samples"], options, show_progress=number == 1
         )
-    return measure_fold(*_worker["pixels"], held_out, options, within=within)
+    return measure_fold(*_worker["pixels"], held_out, options, **_worker["how"])
 
 
 def _log_start(number: int, held_out: set[str]) -> None:
@@ -399,6 +423,22 @@ def means(
     return found
 
 
+def table_of_changes(changed: dict[str, Sequence[SiteResult]]) -> str:
+    """Means over sites, one line for each change, for each kind.
+
+    Args:
+        changed: The results by what was changed; the first are of the unchanged.
+    """
+    means_of = {name: means(results) for name, results in changed.items()}
+    lines = []
+    for kind in next(iter(means_of.values())):
+        lines.append(f"\n{kind:<34}   APCER   BPCER    ACER     EER")
+        for name, found in means_of.items():
+            values = (found[kind][it][0] for it in ("APCER", "BPCER", "ACER", "EER"))
+            lines.append(f"{name:<34}" + "".join(f"{value:>8.1%}" for value in values))
+    return "\n".join(lines)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Train and score every fold, and print the table."""
     arguments = build_parser().parse_args(argv)
@@ -422,20 +462,39 @@ def main(argv: list[str] | None = None) -> int:
     )
     folds = []
     for fold in measure_folds(
-        samples, dealt, options, within=within, jobs=arguments.jobs
+        samples,
+        dealt,
+        options,
+        within=within,
+        changes=arguments.changes,
+        jobs=arguments.jobs,
     ):
         folds.append(fold)
         if arguments.scores:  # after each: a fold takes long
             _write_scores(arguments.scores, folds, within)
-    results: list[SiteResult] = []
-    for number, fold in enumerate(folds):
-        threshold = threshold_without(folds, number)
-        results += rates_by_part(fold, threshold, within=within)
-    print(table(results))
+    results = _results(folds, within)
+    unchanged = results[UNCHANGED]
+    print(table(unchanged))
+    if arguments.changes:
+        print(table_of_changes(results))
     if arguments.json:
-        content = {"sites": list(map(asdict, results)), "means": means(results)}
+        content = {"sites": list(map(asdict, unchanged)), "means": means(unchanged)}
+        if arguments.changes:
+            content["changed"] = {name: means(each) for name, each in results.items()}
         write_atomically(arguments.json, json.dumps(content, indent=2).encode())
     return EXIT_OK
+
+
+def _results(folds: Sequence[Fold], within: str | None) -> dict[str, list[SiteResult]]:
+    """Of all folds, as the faces are and after each change."""
+    results: dict[str, list[SiteResult]] = {}
+    for number, fold in enumerate(folds):
+        threshold = threshold_without(folds, number)
+        for name, scores in {UNCHANGED: fold.scores, **fold.changed}.items():
+            seen = replace(fold, scores=scores)
+            rates = rates_by_part(seen, threshold, within=within)
+            results.setdefault(name, []).extend(rates)
+    return results
 
 
 def _write_scores(path: Path, folds: Sequence[Fold], within: str | None) -> None:

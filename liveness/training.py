@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from liveness.augment import another_camera
 from liveness.boxes import square_around
+from liveness.changes import Change
 from liveness.dataset import Sample, read_crop
 from liveness.errors import DatasetError, ImageError
 from liveness.labels import LABELS
@@ -150,6 +151,7 @@ def load_pixels(
     *,
     to_train: bool = False,
     simulate_attacks: bool = False,
+    change: Change | None = None,
     progress: str | None = None,
 ) -> Pixels:
     """Decode, crop and resize samples into a file that goes away by itself.
@@ -161,6 +163,7 @@ def load_pixels(
             and all views of all samples; else what the apps feed it.
         simulate_attacks: Add simulated attacks, ``SIMULATED_EACH`` for each bona
             fide sample.
+        change: Of each crop before it is made smaller, as one of ``CHANGES``.
         progress: Name of the progress bar; None shows none.
 
     Raises:
@@ -184,6 +187,7 @@ def load_pixels(
             crop, scale = _crop_of(sample, background, kind, rng)
         except ImageError as error:
             return str(error)
+        crop = change(crop) if change else crop
         views = views_of_crop(
             crop,
             crop_scale=scale,

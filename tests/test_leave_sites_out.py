@@ -20,8 +20,10 @@ from leave_sites_out import (
     means,
     rates_by_part,
     table,
+    table_of_changes,
     threshold_without,
 )
+from liveness.changes import CHANGES
 from liveness.cli import run
 from liveness.dataset import Sample, read_dataset
 from liveness.errors import DatasetError
@@ -121,6 +123,28 @@ def test_means_are_over_sites_with_an_interval():
     assert means(results) == found
 
 
+def test_a_change_is_measured_at_the_threshold_of_the_unchanged(capsys):
+    """Bluer faces score 0.3 less: all real ones fall below the other fold's 0.5."""
+    samples = [sample(site, attack) for site in "ab" for attack in ("", "replay")]
+    scores = np.array([0.6, 0.4, 0.6, 0.4])
+    folds = [
+        Fold(samples[at : at + 2], part, {"bluer": part - 0.3})
+        for at, part in ((0, scores[:2]), (2, scores[2:]))
+    ]
+
+    results = leave_sites_out._results(folds, None)
+    text = table_of_changes(results)
+    (kind,) = means(results["bluer"])
+    assert means(results["bluer"])[kind]["BPCER"][0] == 1
+    assert means(results["bluer"])[kind]["EER"][0] == 0
+    assert text.splitlines() == [
+        "",
+        "full frames, replay, 2 sites         APCER   BPCER    ACER     EER",
+        "as they are                           0.0%    0.0%    0.0%    0.0%",
+        "bluer                                 0.0%  100.0%   50.0%    0.0%",
+    ]
+
+
 def test_one_site_has_no_interval():
     samples = [sample("a"), sample("a", "print")]
     results = rates_by_part(Fold(samples, np.array([0.9, 0.8])), 0.5)
@@ -140,6 +164,7 @@ def sites(tmp_path):
 def test_small_run_scores_every_site(sites, tmp_path, short_training, capsys):
     options = ["-d", sites, "--folds", "2", "--epochs", "1", "--simulate-attacks"]
     options += ["--json", tmp_path / "t.json", "--scores", tmp_path / "s.csv"]
+    options += ["--changes"]
     assert run(lambda: leave_sites_out.main([str(one) for one in options])) == 0
 
     out = capsys.readouterr().out
@@ -147,6 +172,10 @@ def test_small_run_scores_every_site(sites, tmp_path, short_training, capsys):
     assert [one["site"] for one in sorted(content["sites"], key=str)] == [*"abcd"]
     assert all(f"\n{site}  " in out for site in "abcd")
     assert list(content["means"]) == ["full frames, print+screen, 4 sites"]
+    assert list(content["changed"]) == ["as they are", *CHANGES]
+    assert content["changed"]["as they are"] == content["means"]
+    assert len({json.dumps(found) for found in content["changed"].values()}) > 1
+    assert all(f"\n{name}  " in out for name in content["changed"])
     with (tmp_path / "s.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 4 * 16  # every filmed face once, no simulated one

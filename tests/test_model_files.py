@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import zipfile
 
 import h5py
@@ -70,6 +71,15 @@ def copied(saved, tmp_path):
 
 def batch_of(count, shape=(16, 16, 6)):
     return np.random.default_rng(2).random((count, *shape), dtype=np.float32)
+
+
+def test_keras_comes_with_fast_kernels_unless_the_user_says_otherwise(monkeypatch):
+    for given, kept in ((None, "1"), ("0", "0")):
+        monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+        if given:
+            monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", given)
+        import_keras()
+        assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == kept
 
 
 def test_saves_all_files_and_nothing_else(saved):
