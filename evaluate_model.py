@@ -153,11 +153,17 @@ def calibrate(
 ) -> float:
     """Choose the threshold on these faces and write it into the model's card."""
     from liveness.errors import ModelError
-    from liveness.metrics import equal_error, threshold_for_bpcer
-    from liveness.model_files import find_model, write_card
+    from liveness.metrics import equal_error, error_rates, threshold_for_bpcer
+    from liveness.model_files import find_model, sha256_of, write_card
 
     if classifier.card.model_sha256 is None:
         raise ModelError("this model has no card to write a threshold into")
+    paths = find_model(arguments.model, arguments.le)
+    if classifier.card.model_sha256 != sha256_of(paths.model.read_bytes()):
+        raise ModelError(
+            f"'{paths.card}' was written for another model file than '{paths.model}': "
+            "it takes no threshold"
+        )
     if arguments.bpcer is None:
         rule, threshold = "equal error", equal_error(faces.scores, faces.attacks)[1]
     else:
@@ -170,11 +176,15 @@ def calibrate(
     rule += f" on {len(faces.paths) - attacks} real and {attacks} fake faces of "
     rule += ", ".join(path.name or str(path) for path in inputs)
     card = dataclasses.replace(
-        classifier.card, threshold=float(threshold), threshold_rule=rule
+        classifier.card,
+        threshold=float(threshold),
+        threshold_rule=rule,
+        validation=error_rates(
+            faces.scores, faces.attacks, threshold=threshold
+        ).as_json(),
     )
-    path = find_model(arguments.model, arguments.le).card
-    write_card(card, path)
-    logger.info("wrote the threshold %.3f (%s) into %s", threshold, rule, path)
+    write_card(card, paths.card)
+    logger.info("wrote the threshold %.3f (%s) into %s", threshold, rule, paths.card)
     return float(threshold)
 
 
@@ -254,7 +264,9 @@ def _dataset_crops(
         except ImageError as error:
             logger.warning("skipped: %s", error)
             continue
-        yield str(sample.path), sample.attack, f"{sample.site}/{sample.source}", crop
+        # Folders of different datasets may have sites and sources of one name.
+        source = f"{sample.path.parent}/{sample.site}/{sample.source}"
+        yield str(sample.path), sample.attack, source, crop
 
 
 def _clip_crops(
@@ -268,14 +280,18 @@ def _clip_crops(
     clips += [(CLIP_ATTACK, clip) for clip in arguments.fake]
     detector = FaceDetector(arguments.detector) if clips else None
     for attack, clip in clips:
-        found = 0
+        found = examined = 0
         for image, faces in _detections(clip, detector):
+            examined += 1
             for face in faces[:1]:
                 crop = crop_face(image, face.box, scale=scale)
                 found += 1
                 yield str(clip), attack, str(clip), crop
-        if not found:
-            logger.warning("warning: %s: no face found", clip)
+        if found < examined:
+            logger.warning(
+                "warning: %s: no face in %d of %d frames, which count nowhere",
+                *(clip, examined - found, examined),
+            )
 
 
 def _detections(

@@ -15,10 +15,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from liveness.cli import (
-    EXIT_FAILED,
-    EXIT_OK,
     add_detector_arguments,
     make_parser,
     positive_int,
@@ -26,6 +25,9 @@ from liveness.cli import (
     set_up_logging,
 )
 from liveness.errors import DatasetError, LivenessError
+
+if TYPE_CHECKING:
+    from liveness.collecting import Tally
 
 REPLAY = "replay"  # what the fakes among the videos are
 
@@ -52,16 +54,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def gather(arguments: argparse.Namespace) -> tuple[int, list[str]]:
+def gather(arguments: argparse.Namespace) -> "Tally":
     """Collect the best face of every picture and of frames of every video.
-
-    Returns:
-        How many crops were saved, and what could not be used.
 
     Raises:
         DatasetError: If the input has neither frames.csv nor videos.
     """
-    from liveness.collecting import DatasetFolder, source_of
+    from liveness.collecting import DatasetFolder, Tally, source_of
     from liveness.examining import examine_image, examine_video
     from liveness.faces import FaceDetector
     from liveness.frames import VideoFile
@@ -75,14 +74,18 @@ def gather(arguments: argparse.Namespace) -> tuple[int, list[str]]:
         )
     detector = FaceDetector(arguments.detector, confidence=arguments.confidence)
     folders: dict[Path, DatasetFolder] = {}
-    saved, problems = 0, []
+    tally = Tally()
     with Progress("inputs", total=len(work)) as progress:
         for number, (path, where, is_video) in enumerate(work, 1):
             progress.show(number)
-            folder = folders.setdefault(where, DatasetFolder(arguments.output / where))
+            tally.inputs += 1
+            if where not in folders:
+                folders[where] = DatasetFolder(arguments.output / where)
+            folder = folders[where]
             try:
                 source = source_of(path)
                 if folder.has(source):
+                    tally.known += 1
                     continue
                 with tempfile.TemporaryDirectory() as spool:
                     if is_video:
@@ -93,21 +96,21 @@ def gather(arguments: argparse.Namespace) -> tuple[int, list[str]]:
                         )
                     else:
                         examined = examine_image(path, detector)
-                    saved += folder.add(source, examined.crops)
+                    saved = folder.add(source, examined.crops)
+                tally.count(path, examined, saved=saved)
             except (LivenessError, OSError) as error:
-                problems.append(str(error))
-    return saved, problems
+                tally.failed += 1
+                logger.warning("warning: %s", error)
+    return tally
 
 
 def main(argv: list[str] | None = None) -> int:
     """Gather and print a summary."""
     arguments = build_parser().parse_args(argv)
     set_up_logging(verbose=arguments.verbose)
-    saved, problems = gather(arguments)
-    for problem in problems:
-        logger.warning("warning: %s", problem)
-    print(f"saved {saved} crops in {arguments.output}, {len(problems)} inputs failed")
-    return EXIT_FAILED if problems else EXIT_OK
+    tally = gather(arguments)
+    print(tally.summary("frames"))
+    return tally.exit_code()
 
 
 def _pictures(data: Path) -> Iterator[tuple[Path, Path, bool]]:
@@ -117,20 +120,29 @@ def _pictures(data: Path) -> Iterator[tuple[Path, Path, bool]]:
     table = data / "frames.csv"
     if not table.is_file():
         return
-    with table.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            try:
-                where = Path(row["site"], row["group"], row["label"], row["attack"])
-                picture = data / row["path"]
-            except KeyError as error:
-                raise DatasetError(f"'{table}' lacks the column {error}") from error
-            except TypeError as error:  # None for a field that is not there
-                raise DatasetError(f"'{table}' has a short row: {row}") from error
-            if row["label"] not in LABELS:
-                raise DatasetError(
-                    f"'{table}' has the label {row['label']!r}, expected {LABELS}"
-                )
-            yield picture, where, False
+    try:
+        # utf-8-sig: spreadsheet programs put a mark before the first column.
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"'{table}' is no table in UTF-8: {error}") from error
+    for row in rows:
+        try:
+            where = Path(row["site"], row["group"], row["label"], row["attack"])
+            picture = data / row["path"]
+        except KeyError as error:
+            raise DatasetError(f"'{table}' lacks the column {error}") from error
+        except TypeError as error:  # None for a field that is not there
+            raise DatasetError(f"'{table}' has a short row: {row}") from error
+        if row["label"] not in LABELS:
+            raise DatasetError(
+                f"'{table}' has the label {row['label']!r}, expected {LABELS}"
+            )
+        if where.is_absolute() or ".." in where.parts:
+            raise DatasetError(
+                f"'{table}' has '{where}', which leads out of the output folder"
+            )
+        yield picture, where, False
 
 
 def _videos(data: Path) -> Iterator[tuple[Path, Path, bool]]:

@@ -124,6 +124,14 @@ def part_of(sample: "Sample", within: str | None) -> str:
     return sample.site if sample.collection == within else sample.collection
 
 
+def parts_shown(sample: "Sample", within: str | None) -> set[str]:
+    """The parts whose pictures it holds: that of the face, and of its background."""
+    parts = {part_of(sample, within)}
+    if sample.background:
+        parts.add(part_of(replace(sample, site=sample.background), within))
+    return parts
+
+
 def deal_parts(
     samples: "Sequence[Sample]", folds: int, seed: int, *, within: str | None = None
 ) -> list[set[str]]:
@@ -156,6 +164,26 @@ def deal_parts(
     return [set(map(str, dealt[number::folds])) for number in range(folds)]
 
 
+def check_folds(
+    samples: "Sequence[Sample]", dealt: Sequence[set[str]], *, within: str | None = None
+) -> None:
+    """Refuse, before long training, folds that would leave no threshold.
+
+    Raises:
+        DatasetError: If the parts of the other folds lack a label.
+    """
+    from liveness.dataset import require_both_labels
+
+    every = set().union(*dealt)
+    for held_out in dealt:
+        left = every - held_out
+        names = ", ".join(sorted(left))
+        require_both_labels(
+            [s for s in samples if part_of(s, within) in left],
+            f"{names}, which the threshold of another fold would come from,",
+        )
+
+
 def measure_fold(
     to_train: "Pixels",
     filmed: "Pixels",
@@ -180,7 +208,7 @@ def measure_fold(
     from liveness.training import load_pixels, score, train
     from livenessnet import LivenessNet
 
-    training = to_train.only(lambda s: part_of(s, within) not in held_out)
+    training = to_train.only(lambda s: not held_out & parts_shown(s, within))
     names = ", ".join(sorted(held_out))
     require_both_labels(training.samples, f"what is left without {names}")
     left_out = filmed.only(lambda s: part_of(s, within) in held_out)
@@ -327,8 +355,10 @@ def _read_pixels(
     return to_train, load_pixels(samples, options, progress=progress)
 
 
-def threshold_without(folds: Sequence[Fold], number: int) -> float:
-    """Equal error on the folds but this one; each site counts alike."""
+def threshold_without(
+    folds: Sequence[Fold], number: int, *, within: str | None = None
+) -> float:
+    """Equal error on the folds but this one; each part counts alike."""
     import numpy as np
 
     from liveness.metrics import equal_error, weights_of_sources
@@ -336,7 +366,7 @@ def threshold_without(folds: Sequence[Fold], number: int) -> float:
     others = [fold for other, fold in enumerate(folds) if other != number]
     samples = [sample for fold in others for sample in fold.samples]
     attacks = [sample.attack for sample in samples]
-    weights = weights_of_sources([sample.collection for sample in samples], attacks)
+    weights = weights_of_sources([part_of(s, within) for s in samples], attacks)
     scores = np.concatenate([fold.scores for fold in others])
     return equal_error(scores, attacks, weights=weights)[1]
 
@@ -452,6 +482,7 @@ def main(argv: list[str] | None = None) -> int:
     samples = read_dataset(arguments.dataset)
     within = arguments.within
     dealt = deal_parts(samples, arguments.folds, arguments.seed, within=within)
+    check_folds(samples, dealt, within=within)
     import_keras()  # first, and without TensorFlow's start-up notes
     from liveness.training import TrainingOptions
 
@@ -489,7 +520,7 @@ def _results(folds: Sequence[Fold], within: str | None) -> dict[str, list[SiteRe
     """Of all folds, as the faces are and after each change."""
     results: dict[str, list[SiteResult]] = {}
     for number, fold in enumerate(folds):
-        threshold = threshold_without(folds, number)
+        threshold = threshold_without(folds, number, within=within)
         for name, scores in {UNCHANGED: fold.scores, **fold.changed}.items():
             seen = replace(fold, scores=scores)
             rates = rates_by_part(seen, threshold, within=within)

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from liveness.model_files import ModelPaths
     from liveness.training import Pixels, TrainingOptions
 
+LEAST_BATCH = 8  # two of a batch show the wide view as absent
+
 logger = logging.getLogger("liveness.train_model")
 
 
@@ -115,7 +117,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--epochs", type=positive_int, default=30, metavar="N", help="at most"
     )
     training.add_argument(
-        "--batch-size", type=positive_int, default=64, metavar="N", help="faces"
+        "--batch-size", type=batch_size, default=64, metavar="N", help="faces"
     )
     training.add_argument(
         "--learning-rate",
@@ -151,6 +153,16 @@ def build_parser() -> argparse.ArgumentParser:
         help="add simulated prints and replays of the real faces to the fakes",
     )
     return parser
+
+
+def batch_size(text: str) -> int:
+    """argparse type: faces in a batch, enough for both labels and absent views."""
+    count = positive_int(text)
+    if count < LEAST_BATCH:
+        raise argparse.ArgumentTypeError(
+            f"expected {LEAST_BATCH} or more, received {text!r}"
+        )
+    return count
 
 
 def validation_share(text: str) -> float:
@@ -308,12 +320,24 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _warn_of_other_sites(scored: "ScoredFaces", samples: "list[Sample]") -> None:
-    """Say so when the scores are of sites that are not in the dataset."""
-    here = {name for sample in samples for name in (sample.collection, sample.site)}
-    if absent := sorted(set(scored.sources) - here):
+    """Say so when the scores are not of the sites of the dataset."""
+    names = [{sample.collection, sample.site} for sample in samples]
+    sources = set(scored.sources)
+    if absent := sorted(sources - set().union(*names)):
         logger.warning(
             "warning: the scores are also of %s, which the dataset does not have",
             ", ".join(absent),
+        )
+    if unscored := sorted(
+        {
+            sample.collection
+            for sample, own in zip(samples, names, strict=True)
+            if not (sample.is_bona_fide or own & sources)
+        }
+    ):
+        logger.warning(
+            "warning: %s has attacks and no scores: the threshold comes from others",
+            ", ".join(unscored),
         )
 
 

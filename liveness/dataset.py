@@ -20,6 +20,7 @@ import numpy as np
 from liveness.boxes import box_area
 from liveness.collecting import CSV_NAME
 from liveness.errors import DatasetError, ImageError
+from liveness.files import natural_key
 from liveness.images import IMAGE_SUFFIXES, list_images, read_image
 from liveness.labels import FAKE, LABELS, REAL
 from liveness.preprocess import CROP_SCALE, crop_face, whole_box
@@ -47,6 +48,7 @@ class Sample:
         frame: Its number in the source.
         crop_scale: Side of the picture over the face's longer side; None where the
             picture is the detected box itself.
+        background: Site of the picture that a simulated attack was put before.
     """
 
     path: Path
@@ -56,6 +58,7 @@ class Sample:
     source: str
     frame: int = 0
     crop_scale: float | None = None
+    background: str = ""
 
     @property
     def is_bona_fide(self) -> bool:
@@ -218,7 +221,7 @@ def describe(samples: Sequence[Sample]) -> str:
 
 def _split_by_time(samples: list[Sample], share: float) -> tuple[list, list]:
     """The first and the last part of one source, without the gap between them."""
-    ordered = sorted(samples, key=lambda sample: (sample.frame, sample.path))
+    ordered = sorted(samples, key=lambda one: (one.frame, natural_key(one.path)))
     start = max(1, len(ordered) - max(1, round(share * len(ordered))))
     gap = round(TIME_GAP * len(ordered))
     return ordered[: max(1, start - gap)], ordered[start:]
@@ -303,6 +306,8 @@ def _read_list(folder: Path) -> list[Sample] | None:
     missing = {"site", "label", "attack", "group"} - set(columns)
     if missing:
         raise DatasetError(f"'{table}' lacks the columns {sorted(missing)}")
+    if not rows:
+        raise DatasetError(f"'{table}' lists no pictures")
     for number, row in enumerate(rows, 2):  # the header is line 1
         if None in row.values():
             raise DatasetError(f"'{table}' has too few fields in row {number}")
@@ -315,7 +320,7 @@ def _read_list(folder: Path) -> list[Sample] | None:
             label=row["label"],
             attack="" if row["label"] == REAL else row["attack"] or UNNAMED_ATTACK,
             site="/".join(dict.fromkeys((row["site"], row["group"] or row["site"]))),
-            source=f"{row['group']}/{row['label']}",
+            source=f"{row['site']}/{row['group']}/{row['label']}",
             frame=number,
         )
         for number, row in enumerate(rows)

@@ -10,6 +10,7 @@ import numpy as np
 
 from liveness.errors import DatasetError
 from liveness.files import write_atomically
+from liveness.labels import FAKE, REAL
 from liveness.metrics import ErrorRates, draws_of_sources, error_rates, interval
 
 SCORES_COLUMNS = ("path", "label", "attack", "source", "score")
@@ -102,14 +103,15 @@ def evaluate(
     attacks = np.asarray(faces.attacks, str)
     rates = error_rates(faces.scores, attacks, threshold=threshold)
     drawn: dict[str, list[float]] = {name: [] for name in _figures(rates)}
+    kinds, kind_of = np.unique(attacks, return_inverse=True)
     for rows in draws_of_sources(faces.sources):
-        kinds = attacks[rows]
-        if (kinds == "").any() and (kinds != "").any():
-            found = error_rates(faces.scores[rows], kinds, threshold=threshold)
+        # Without one kind another would be the worst.
+        if len(np.unique(kind_of[rows])) == len(kinds):
+            found = error_rates(faces.scores[rows], attacks[rows], threshold=threshold)
             for name, value in _figures(found).items():
                 drawn[name].append(value)
     for name in drawn:
-        if _on_one_source(name, attacks, faces.sources):
+        if _on_one_source(name, rates, attacks, faces.sources):
             drawn[name] = []  # draws of one source are alike and would look exact
     return Evaluation(
         rates,
@@ -132,7 +134,7 @@ def write_scores(path: Path, faces: ScoredFaces) -> None:
     for where, attack, source, score in zip(
         faces.paths, faces.attacks, faces.sources, faces.scores, strict=True
     ):
-        label = "fake" if attack else "real"
+        label = FAKE if attack else REAL
         writer.writerow((where, label, attack, source, f"{score:.6f}"))
     write_atomically(path, text.getvalue().encode())
 
@@ -148,23 +150,33 @@ def read_scores(path: Path) -> ScoredFaces:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         scores = np.array([float(row["score"]) for row in rows])
-        paths, attacks, sources = (
-            [row[name] for row in rows] for name in ("path", "attack", "source")
+        paths, labels, attacks, sources = (
+            [row[name] for row in rows] for name in SCORES_COLUMNS[:-1]
         )
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise DatasetError(f"'{path}' holds no scores: {expected}") from error
     if not ((scores >= 0) & (scores <= 1)).all():
         raise DatasetError(f"'{path}' has a score that is not from 0 to 1: {expected}")
+    for label, attack in zip(labels, attacks, strict=True):
+        if label != (FAKE if attack else REAL):
+            raise DatasetError(
+                f"'{path}' has a face of label '{label}' and attack '{attack}': "
+                f"{expected}; of real faces alone the attack is empty"
+            )
     if len({attack == "" for attack in attacks}) < 2:
         raise DatasetError(f"'{path}' lacks real or fake faces: {expected}")
     return ScoredFaces(paths, attacks, sources, scores)
 
 
-def _on_one_source(name: str, attacks: np.ndarray, sources: Sequence[str]) -> bool:
+def _on_one_source(
+    name: str, rates: ErrorRates, attacks: np.ndarray, sources: Sequence[str]
+) -> bool:
     """Whether a figure rests on a single source of a class or of its attack."""
     owners = np.asarray(sources, str)
-    this = np.char.add("APCER ", attacks) == name
-    groups = [attacks == "", attacks != "", this]
+    groups = [attacks == "", attacks != "", np.char.add("APCER ", attacks) == name]
+    if name in ("APCER (worst attack)", "ACER"):
+        by_attack = rates.apcer_by_attack
+        groups.append(attacks == max(by_attack, key=by_attack.__getitem__))
     return any(len(set(owners[group])) == 1 for group in groups)
 
 

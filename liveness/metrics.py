@@ -18,7 +18,11 @@ APCER_POINTS = (0.10, 0.05, 0.01)  # BPCER10, BPCER20 and BPCER100 of the standa
 
 @dataclass(frozen=True)
 class ErrorRates:
-    """Rates at one threshold, and those that need none."""
+    """Rates at one threshold, and those that need none.
+
+    EER and AUC are of all attacks together, ``bpcer_at_apcer`` of the attack type
+    that is the worst at each threshold.
+    """
 
     threshold: float
     apcer_by_attack: dict[str, float]
@@ -68,13 +72,16 @@ def error_rates(
     from sklearn.metrics import auc
 
     scores, kinds = _checked(scores, attacks)
-    _, apcer, bpcer = curves = rate_curves(scores, attacks)
+    thresholds, apcer, bpcer = curves = rate_curves(scores, attacks)
     bona_fide = kinds == ""
     accepted = scores >= threshold
     by_attack = {
         str(kind): float(accepted[kinds == kind].mean())
         for kind in np.unique(kinds[~bona_fide])
     }
+    worst = np.max(
+        [_share_accepted(scores[kinds == kind], thresholds) for kind in by_attack], 0
+    )
     return ErrorRates(
         threshold=float(threshold),
         apcer_by_attack=by_attack,
@@ -82,7 +89,7 @@ def error_rates(
         eer=_equal_error(scores, *curves)[0],
         auc=float(auc(apcer, 1 - bpcer)),
         bpcer_at_apcer={
-            f"{limit:.0%}": float(bpcer[apcer <= limit].min()) for limit in APCER_POINTS
+            f"{limit:.0%}": float(bpcer[worst <= limit].min()) for limit in APCER_POINTS
         },
     )
 
@@ -194,11 +201,18 @@ def _equal_error(
     scores: np.ndarray, thresholds: np.ndarray, apcer: np.ndarray, bpcer: np.ndarray
 ) -> tuple[float, float]:
     """``equal_error`` from the curves of these scores."""
-    best = int(np.argmin(np.abs(apcer - bpcer)))
+    # Rounded: the last bits of a difference would choose among equal ones.
+    best = int(np.argmin(np.round(np.abs(apcer - bpcer), 12)))
     below = scores[scores < thresholds[best]]
     low = below.max() if below.size else 0.0
     high = min(float(thresholds[best]), 1.0)
     return float((apcer[best] + bpcer[best]) / 2), float((low + high) / 2)
+
+
+def _share_accepted(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Share of the scores that are accepted at each threshold."""
+    refused = np.searchsorted(np.sort(scores), thresholds, side="left")
+    return (len(scores) - refused) / len(scores)
 
 
 def _checked(

@@ -202,7 +202,11 @@ def load_pixels(
         # Before a background it has surroundings, whatever it was made of.
         shown_scale = scale if background else sample.crop_scale
         return replace(
-            sample, label=LABELS[0], attack=SIMULATED + kind, crop_scale=shown_scale
+            sample,
+            label=LABELS[0],
+            attack=SIMULATED + kind,
+            crop_scale=shown_scale,
+            background=background.site if background else "",
         )
 
     with ThreadPoolExecutor() as pool:  # OpenCV works outside Python's lock
@@ -512,7 +516,13 @@ def _crop_of(
     face = square_around(whole_box(crop), 1 / scale)
     room, _ = _filmed_part(read_crop(background))
     face = (face[0] - left, face[1] - top, face[2] - left, face[3] - top)
-    composed, box = compose_attack(shown, room, face, rng, kind=kind)
+    try:
+        composed, box = compose_attack(shown, room, face, rng, kind=kind)
+    except ValueError as error:
+        raise ImageError(
+            f"'{sample.path}' or '{background.path}' is nearly all black: no attack "
+            "can be simulated with it"
+        ) from error
     return crop_face(composed, box), CROP_SCALE
 
 

@@ -1,6 +1,7 @@
 """Dataset folders as samples: labels, sources, crops, and honest splits."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -204,7 +205,7 @@ class TestList:
         assert unnamed.attack == "attack"
         assert real.crop_scale is None
         # People of one group film both: neither shares frames with the other.
-        assert [real.source, replay.source] == ["anna/real", "anna/fake"]
+        assert [real.source, replay.source] == ["site1/anna/real", "site1/anna/fake"]
 
     @pytest.mark.parametrize(
         ("rows", "columns", "message"),
@@ -212,8 +213,9 @@ class TestList:
             (ROWS, ("path", "site", "label", "attack", "people"), "columns.*group"),
             ([("1.png", "s", "spoof", "", "g")], LIST_COLUMNS, "label 'spoof'"),
             ([("1.png", "s", "real")], LIST_COLUMNS, "too few fields in row 2"),
+            ([], LIST_COLUMNS, "lists no pictures"),
         ],
-        ids=["column", "label", "short"],
+        ids=["column", "label", "short", "empty"],
     )
     def test_wrong_list_is_refused(self, tmp_path, rows, columns, message):
         with pytest.raises(DatasetError, match=message):
@@ -318,6 +320,17 @@ class TestSplit:
         assert len(warnings) == 2
         assert all("optimistic" in warning for warning in warnings)
         assert any("'me.mp4'" in warning for warning in warnings)
+
+    def test_time_of_unlisted_pictures_is_the_number_in_their_name(self):
+        samples = [
+            replace(sample, path=Path(f"{label}/{number}.png"), frame=0)
+            for label in ("real", "fake")
+            for number, sample in enumerate(samples_of(label, label, 20), 1)
+        ]
+
+        _, validation, _ = self.split(samples[::-1])
+        names = [s.path.name for s in validation if s.label == "real"]
+        assert names == [f"{number}.png" for number in range(16, 21)]
 
     @pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
     @pytest.mark.parametrize("sources", [1, 2, 3])

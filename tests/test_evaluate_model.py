@@ -119,12 +119,35 @@ def test_calibration_writes_the_threshold_into_the_card(
     rule = "equal error on 12 real and 12 fake faces of dataset"
     assert after["threshold_rule"] == rule
     changed = {name for name in after if after[name] != before[name]}
-    assert changed <= {"threshold", "threshold_rule"}
+    assert changed <= {"threshold", "threshold_rule", "validation"}
+    assert after["validation"]["threshold"] == after["threshold"]
     captured = capsys.readouterr()
     assert f"threshold {after['threshold']:.3f}" in captured.out
     assert "on the faces that the threshold was chosen on" in captured.err
     assert start("-d", small_dataset) == 0  # and the model uses it from then on
     assert f"threshold {after['threshold']:.3f}" in capsys.readouterr().out
+
+
+def test_a_card_of_another_model_takes_no_threshold(
+    start, small_dataset, model, capsys
+):
+    card = card_of(model) | {"model_sha256": "0" * 64}
+    (model / "liveness.json").write_text(json.dumps(card))
+
+    assert start("-d", small_dataset, "--calibrate") == 1
+    assert "was written for another model file" in capsys.readouterr().err
+    assert card_of(model) == card
+
+
+def test_folders_of_one_form_are_sources_apart(start, tmp_path, capsys):
+    for name in ("one", "two"):
+        for label in ("real", "fake"):
+            folder = tmp_path / name / label
+            write_crops(folder, portrait_crops(2, seed=1), source="x")
+            (folder / "crops.csv").unlink()
+
+    assert start("-d", "one", "two") == 0
+    assert ", 4 sources, threshold" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("bpcer", [0.0, 0.25])
@@ -154,7 +177,7 @@ def test_clip_without_a_face_is_said(start, tmp_path, capsys):
     cv2.imwrite(str(tmp_path / "wall.png"), np.full((240, 320, 3), 90, np.uint8))
 
     assert start("--real", "wall.png", REAL_PICTURE, "--fake", FAKE_PICTURE) == 0
-    assert "wall.png: no face found" in capsys.readouterr().err
+    assert "wall.png: no face in 1 of 1 frames" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,25 @@ def test_an_attack_with_one_source_has_no_interval_of_its_own():
 
     assert np.isnan(evaluation.intervals["APCER replay"]).all()
     assert not np.isnan(evaluation.intervals["APCER print"]).any()
-    assert not np.isnan(evaluation.intervals["ACER"]).any()
+    assert not np.isnan(evaluation.intervals["BPCER"]).any()
+
+
+def test_the_worst_attack_with_one_source_has_no_interval():
+    """A draw without it would take another one for the worst."""
+    attacks = ["print"] * 4 + ["replay"] * 10 + [""] * 10
+    sources = ["p"] * 4 + [f"r{n}" for n in range(10)] + [f"m{n}" for n in range(10)]
+    scores = np.array([0.9] * 4 + [0.1] * 10 + [0.8] * 10)
+    faces = ScoredFaces(sources, attacks, sources, scores)
+
+    intervals = evaluate(faces, threshold=0.5).intervals
+    for name in ("APCER print", "APCER (worst attack)", "ACER"):
+        assert np.isnan(intervals[name]).all()
+    assert intervals["APCER replay"] == (0, 0)
+    worst_of_two = evaluate(
+        ScoredFaces(sources, attacks, ["p", "q"] * 2 + sources[4:], scores),
+        threshold=0.5,
+    )
+    assert worst_of_two.intervals["APCER (worst attack)"] == (1, 1)
 
 
 def test_one_class_only_raises():
@@ -128,6 +146,7 @@ def test_scores_are_read_as_they_were_written(tmp_path):
     [
         ("", "lacks real or fake"),
         ("path,label\na,real\n", "holds no scores: expected a file of --scores"),
+        ("path,label,attack,source,score\na,fake,,s,0.5\n", "label 'fake' and attack"),
         ("path,label,attack,source,score\na,real,,s,high\n", "holds no scores"),
         ("path,label,attack,source,score\na,real,,s\n", "holds no scores"),
         ("path,label,attack,source,score\na,real,,s,1.5\n", "not from 0 to 1"),

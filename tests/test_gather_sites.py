@@ -3,6 +3,8 @@
 import csv
 import shutil
 
+import cv2
+import numpy as np
 import pytest
 
 import gather_sites
@@ -57,8 +59,7 @@ def test_crops_are_a_dataset_with_sites(data, tmp_path, capsys):
     filmed = [s for s in samples if s.site == "my_home" and s.label == "real"]
     assert 3 <= len(filmed) <= 5
     out = capsys.readouterr().out
-    assert out.startswith(f"saved {len(samples)} crops in ")
-    assert "0 inputs failed" in out
+    assert out.endswith(f"without a face: 0, saved: {len(samples)}\n")
 
 
 def test_second_run_adds_nothing(data, tmp_path, capsys):
@@ -66,7 +67,7 @@ def test_second_run_adds_nothing(data, tmp_path, capsys):
     assert start(data, tmp_path / "out") == 0
     assert start(data, tmp_path / "out") == 0
 
-    assert "saved 0 crops" in capsys.readouterr().out
+    assert "saved: 0, already collected: 2" in capsys.readouterr().out
     assert len(read_dataset([tmp_path / "out"])) == 2
 
 
@@ -77,7 +78,7 @@ def test_bad_inputs_are_counted_and_said(data, tmp_path, capsys):
 
     assert start(data, tmp_path / "out") == 1
     captured = capsys.readouterr()
-    assert "3 inputs failed" in captured.out
+    assert "unreadable: 3" in captured.out
     for name in ("1.jpg", "my_home_real.mp4", "missing.jpg"):
         assert name in captured.err
     assert read_dataset([tmp_path / "out"])  # the others were saved
@@ -89,8 +90,10 @@ def test_bad_inputs_are_counted_and_said(data, tmp_path, capsys):
         (ROWS, ("path", "site", "label", "attack", "people"), "lacks the column"),
         ([("frames/1.jpg", "office")], COLUMNS, "short row"),
         ([("1.jpg", "office", "spoof", "", "a")], COLUMNS, "label 'spoof'"),
+        ([("1.jpg", "/office", "real", "", "a")], COLUMNS, "out of the output folder"),
+        ([("1.jpg", "x", "fake", "../../..", "a")], COLUMNS, "out of the output"),
     ],
-    ids=["column", "short", "label"],
+    ids=["column", "short", "label", "absolute", "above"],
 )
 def test_wrong_table_is_refused(data, tmp_path, capsys, rows, columns, message):
     write_table(data, rows, columns)
@@ -98,6 +101,30 @@ def test_wrong_table_is_refused(data, tmp_path, capsys, rows, columns, message):
     assert start(data, tmp_path / "out") == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_pictures_without_a_face_are_counted_and_end_with_1(data, tmp_path, capsys):
+    shutil.rmtree(data / "videos")
+    wall = np.full((240, 320, 3), 90, np.uint8)
+    cv2.imwrite(str(data / "frames/1.jpg"), wall)
+    cv2.imwrite(str(data / "frames/2.jpg"), wall)
+
+    assert start(data, tmp_path / "out") == 1
+    captured = capsys.readouterr()
+    assert "without a face: 2, saved: 0" in captured.out
+    assert "frames/1.jpg: no face found" in captured.err
+
+
+def test_tables_of_spreadsheet_programs(data, tmp_path, capsys):
+    """A mark before UTF-8 is read over; another encoding is refused in one line."""
+    shutil.rmtree(data / "videos")
+    text = (data / "frames.csv").read_text()
+    (data / "frames.csv").write_bytes(text.encode("utf-8-sig"))
+    assert start(data, tmp_path / "out") == 0
+
+    (data / "frames.csv").write_bytes(text.replace("anna", "änna").encode("latin-1"))
+    assert start(data, tmp_path / "other") == 1
+    assert "is no table in UTF-8" in capsys.readouterr().err
 
 
 def test_folder_without_anything_is_refused(tmp_path, capsys):

@@ -16,6 +16,7 @@ import leave_sites_out
 from conftest import write_dataset
 from leave_sites_out import (
     Fold,
+    check_folds,
     deal_parts,
     means,
     rates_by_part,
@@ -82,6 +83,26 @@ def test_threshold_is_of_the_other_folds_and_sites_count_alike():
     assert threshold_without(folds, 0) == pytest.approx(0.25, abs=0.06)
     assert threshold_without([own, many], 0) == pytest.approx(0.85)
     assert threshold_without([own, many], 1) == pytest.approx(0.985)
+
+
+def test_people_count_alike_in_their_threshold():
+    def fold(person, real, fake, count):
+        samples = [sample(f"a/{person}")] * count + [sample(f"a/{person}", "x")] * count
+        return Fold(samples, np.array([real] * count + [fake] * count))
+
+    folds = [fold("p", 0.9, 0.1, 1), fold("q", 0.9, 0.8, 30), fold("r", 0.3, 0.2, 2)]
+    # At 0.85 half of the people's real faces are refused, at 0.25 half of the
+    # attacks pass: the middle of 0.3 and 0.8. Person q alone would give 0.85.
+    assert threshold_without(folds, 0, within="a") == pytest.approx(0.55)
+    assert threshold_without(folds, 0) == pytest.approx(0.85)
+
+
+def test_folds_that_would_leave_no_threshold_are_refused_first():
+    samples = [sample("a"), sample("a", "x"), sample("b", "x"), sample("wild")]
+
+    with pytest.raises(DatasetError, match=r"b, which the threshold .* no real faces"):
+        check_folds(samples, [{"a"}, {"b"}])
+    check_folds([*samples, sample("b")], [{"a"}, {"b"}])
 
 
 @pytest.mark.parametrize(("sites", "folds"), [(2, 3), (3, 1), (0, 2)])
@@ -280,6 +301,34 @@ def test_a_file_that_could_not_be_written_is_refused_first(option, tmp_path, cap
 
     assert run(lambda: leave_sites_out.main(arguments)) == 1
     assert "no folder for" in capsys.readouterr().err
+
+
+def test_people_left_out_are_in_no_background(sites, tmp_path, monkeypatch):
+    """People of one site stand in the backgrounds of each other's simulated attacks."""
+    from liveness import training
+
+    (tmp_path / "one").mkdir()
+    sites.rename(tmp_path / "one/home")
+    samples = read_dataset([tmp_path / "one"])
+    options = training.TrainingOptions(epochs=1)
+    to_train = training.load_pixels(
+        samples, options, to_train=True, simulate_attacks=True
+    )
+    seen = []
+
+    def look(train_pixels, *_):
+        seen.extend(train_pixels.samples)
+        return None, {}
+
+    monkeypatch.setattr(training, "train", look)
+    monkeypatch.setattr(training, "score", lambda _, part: np.zeros(len(part.samples)))
+    held_out = {"home/a", "home/b"}
+    filmed = training.load_pixels(samples, options)
+    leave_sites_out.measure_fold(to_train, filmed, held_out, options, within="home")
+
+    shown = [{s.site, s.background} - {""} for s in seen]
+    assert set().union(*shown) == {"home/c", "home/d"}
+    assert sum(len(sites) == 2 for sites in shown) > 5
 
 
 def test_training_never_sees_what_is_left_out(sites, monkeypatch):

@@ -1,5 +1,7 @@
 """Error rates against hand-worked cases and scikit-learn."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -45,6 +47,34 @@ def test_rates_worked_by_hand():
     assert rates.eer == pytest.approx((0.25 + 0.5) / 2)
     assert rates.bpcer_at_apcer == {"10%": 0.5, "5%": 0.5, "1%": 0.5}
     assert rates.threshold == 0.5
+
+
+def test_bpcer_at_apcer_is_of_the_worst_attack():
+    """95 easy replays do not hide 5 prints that look better than the real faces."""
+    scores = np.array([0.9] * 50 + [0.95] * 5 + [0.05] * 95)
+    attacks = [""] * 50 + ["print"] * 5 + ["replay"] * 95
+
+    rates = error_rates(scores, attacks, threshold=0.5)
+    assert set(rates.bpcer_at_apcer.values()) == {1}
+    few = error_rates(
+        np.array([0.9, 0.1] + [0.8] + [0.2] * 19), [""] * 2 + ["x"] * 20, threshold=0.5
+    )
+    assert few.bpcer_at_apcer == {"10%": 0.5, "5%": 0.5, "1%": 0.5}
+
+
+def test_equal_error_of_equal_gaps_is_at_the_highest_threshold():
+    """Against exact fractions: rounding must not choose among equal gaps."""
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        real, fake = rng.integers(1, 12, 2)
+        scores = rng.integers(0, 11, real + fake) / 10
+        attacks = [""] * real + ["x"] * fake
+        gaps = []
+        for threshold in sorted({2.0, *scores}, reverse=True):
+            apcer = Fraction(int((scores[real:] >= threshold).sum()), int(fake))
+            bpcer = Fraction(int((scores[:real] < threshold).sum()), int(real))
+            gaps.append((abs(apcer - bpcer), -threshold, (apcer + bpcer) / 2))
+        assert equal_error(scores, attacks)[0] == pytest.approx(float(min(gaps)[2]))
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,7 @@ def test_threshold_from_scores_of_sites_left_out(
     assert "APCER 50.0%  BPCER 10.0%" in out
     assert "threshold: 0.700 (equal error on 10 real" in out
     assert "the scores are also of a, b, which the dataset does not have" in err
+    assert "warning: . has attacks and no scores" in err
     assert (tmp_path / "plot.png").exists()
 
 
@@ -257,6 +258,7 @@ def test_no_dataset_is_one_line(start, tmp_path, capsys, make, message):
     [
         ["--epochs", "0"],
         ["--batch-size", "x"],
+        ["--batch-size", "7"],
         ["--learning-rate", "nan"],
         ["--validation-split", "1"],
         ["--validation-split", "0"],

@@ -179,6 +179,19 @@ class TestSimulatedAttacks:
         assert all(filmed_share(view[..., :3]) > 0.9 for view in views)
 
 
+def test_a_dark_picture_is_skipped_and_not_the_end(samples, tmp_path):
+    """Neither where its lit part misses the face, nor as a background."""
+    dark = np.zeros((100, 100, 3), np.uint8)
+    dark[5:10, 5:10] = 255
+    write_crops(tmp_path / "a/real", [dark] * 6, source="dark.mp4#1")
+    loaded = load_pixels(
+        [*read_dataset([tmp_path]), *samples], OPTIONS, simulate_attacks=True
+    )
+
+    assert any("nearly all black" in reason for reason in loaded.skipped)
+    assert set(samples) <= set(loaded.samples)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_simulated_attack_without_background_stays_where_the_picture_was(
     tmp_path, kind
