@@ -38,7 +38,12 @@ def build_parser() -> argparse.ArgumentParser:
     """Arguments of this script."""
     parser = make_parser(__doc__)
     parser.add_argument(
-        "-i", "--input", type=Path, required=True, metavar="DATA", help="see above"
+        "-i",
+        "--input",
+        type=Path,
+        required=True,
+        metavar="DATA",
+        help="folder with frames.csv, videos/ or both, see above",
     )
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="DIR", help="dataset"

@@ -93,9 +93,27 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="SITE",
         help="leave out groups of this site, and train on the rest and all others",
     )
-    parser.add_argument("--folds", type=positive_int, default=5, metavar="N")
-    parser.add_argument("--epochs", type=positive_int, default=30, metavar="N")
-    parser.add_argument("--seed", type=seed_number, default=7, metavar="N")
+    parser.add_argument(
+        "--folds",
+        type=positive_int,
+        default=5,
+        metavar="N",
+        help="parts that the sites are dealt into, 2 or more",
+    )
+    parser.add_argument(
+        "--epochs",
+        type=positive_int,
+        default=30,
+        metavar="N",
+        help="of each training",
+    )
+    parser.add_argument(
+        "--seed",
+        type=seed_number,
+        default=7,
+        metavar="N",
+        help="of the dealing and of the trainings",
+    )
     parser.add_argument(
         "--simulate-attacks", action="store_true", help="as in train_model.py"
     )

@@ -85,8 +85,8 @@ def add_challenge_argument(parser: argparse.ArgumentParser) -> None:
         "--challenge",
         choices=CHALLENGES,
         help="movements a face must make before it can be real: two blinks, three "
-        "turns to random sides, or both in random order; after a failure it is "
-        "asked anew",
+        "turns to random sides, or three such turns and a blink in random order; "
+        "after a failure it is asked anew",
     )
 
 
