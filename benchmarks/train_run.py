@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.inputs import samples_of
+from liveness.model_files import import_keras
 
 EPOCHS = 3  # the first one, with TensorFlow's preparations, is not timed
 STEPS = 20
@@ -157,6 +158,8 @@ def main() -> None:
     parser.add_argument("count", type=int, help="batch size, or number of crops")
     arguments = parser.parse_args()
     paths = sorted(arguments.crops.glob("*.png"))
+    if not arguments.way.startswith("usual"):
+        import_keras()  # as train_model.py does
     print(json.dumps(ways[arguments.way](paths, arguments.count)))
 
 
