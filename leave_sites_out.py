@@ -370,7 +370,11 @@ def _read_pixels(
         progress="training faces" if show_progress else None,
     )
     progress = "faces to score" if show_progress else None
-    return to_train, load_pixels(samples, options, progress=progress)
+    filmed = load_pixels(samples, options, progress=progress)
+    if show_progress:  # once, not in each process
+        for reason in sorted({*to_train.skipped, *filmed.skipped}):
+            logger.warning("skipped: %s", reason)
+    return to_train, filmed
 
 
 def threshold_without(

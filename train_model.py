@@ -22,6 +22,7 @@ from liveness.cli import (
     seed_number,
     set_up_logging,
 )
+from liveness.errors import DatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -203,7 +204,7 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
     from livenessnet import LivenessNet
 
     if scored:
-        _warn_of_other_sites(scored, samples)
+        _check_sites(scored, samples)
     options = TrainingOptions(
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
@@ -319,10 +320,19 @@ def main(argv: list[str] | None = None) -> int:
     return EXIT_OK
 
 
-def _warn_of_other_sites(scored: "ScoredFaces", samples: "list[Sample]") -> None:
-    """Say so when the scores are not of the sites of the dataset."""
+def _check_sites(scored: "ScoredFaces", samples: "list[Sample]") -> None:
+    """Say so when the scores are not of the sites of the dataset.
+
+    Raises:
+        DatasetError: If they are of none of them.
+    """
     names = [{sample.collection, sample.site} for sample in samples]
     sources = set(scored.sources)
+    if not sources & set().union(*names):
+        raise DatasetError(
+            "the scores are of no site of the dataset: expected those that "
+            "leave_sites_out.py wrote for it"
+        )
     if absent := sorted(sources - set().union(*names)):
         logger.warning(
             "warning: the scores are also of %s, which the dataset does not have",
@@ -336,7 +346,7 @@ def _warn_of_other_sites(scored: "ScoredFaces", samples: "list[Sample]") -> None
         }
     ):
         logger.warning(
-            "warning: %s has attacks and no scores: the threshold comes from others",
+            "warning: no scores of the attacks of %s: the threshold is of the others",
             ", ".join(unscored),
         )
 

@@ -14,6 +14,9 @@ import train_model
 from conftest import portrait_crops, write_crops
 from liveness.classifier import LivenessClassifier
 from liveness.cli import run
+from liveness.dataset import Sample
+from liveness.errors import DatasetError
+from liveness.evaluation import ScoredFaces
 from liveness.model_files import ModelPaths, load_keras_model, load_model, sha256_of
 
 
@@ -69,14 +72,14 @@ def test_threshold_from_scores_of_sites_left_out(
 ):
     """Everything trains; threshold and rates are those of the scores."""
     rows = ["path,label,attack,source,score"]
-    rows += [f"{n}.png,real,,a,0.9" for n in range(9)] + ["9.png,real,,b,0.6"]
-    rows += ["10.png,fake,print,a,0.8", "11.png,fake,print,b,0.4"]
+    rows += [f"{n}.png,real,,.,0.9" for n in range(9)] + ["9.png,real,,b,0.6"]
+    rows += ["10.png,fake,print,.,0.8", "11.png,fake,print,b,0.4"]
     (tmp_path / "scores.csv").write_text("\n".join(rows))
 
     assert start(small_dataset, options=["--threshold-from", "scores.csv"]) == 0
     card = json.loads((tmp_path / "liveness.json").read_text())
     # At 0.7 half of the sites' attacks pass and half of the sites' real faces are
-    # refused; site a alone, which has most faces, would give 0.85.
+    # refused; the dataset's own site alone, which has most faces, would give 0.85.
     assert card["threshold"] == pytest.approx(0.7)
     assert card["threshold_rule"] == (
         "equal error on 10 real, 2 fake of 2 sites left out, each site counted alike"
@@ -87,9 +90,24 @@ def test_threshold_from_scores_of_sites_left_out(
     out, err = capsys.readouterr()
     assert "APCER 50.0%  BPCER 10.0%" in out
     assert "threshold: 0.700 (equal error on 10 real" in out
-    assert "the scores are also of a, b, which the dataset does not have" in err
-    assert "warning: . has attacks and no scores" in err
+    assert "the scores are also of b, which the dataset does not have" in err
+    assert "no scores of the attacks" not in err
     assert (tmp_path / "plot.png").exists()
+
+
+def test_sites_without_scores_are_said(caplog):
+    samples = [
+        Sample(Path("1.png"), label, attack, site, "s")
+        for site in ("a/anna", "b", "real-only")
+        for label, attack in (("real", ""), ("fake", "print"))
+        if not (site == "real-only" and attack)
+    ]
+    scored = ScoredFaces(["1.png"] * 2, ["", "print"], ["a", "a"], [0.9, 0.1])
+
+    train_model._check_sites(scored, samples)
+    assert "no scores of the attacks of b:" in caplog.text
+    with pytest.raises(DatasetError, match="of no site of the dataset"):
+        train_model._check_sites(scored, samples[2:])
 
 
 def test_bad_scores_are_refused_before_training(
