@@ -477,8 +477,8 @@ def import_keras() -> Any:
         ModelError: If it is not installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # oneDNN, which TensorFlow leaves out on processors without AVX-512: a training
-    # step there takes half as long with it.
+    # oneDNN, which TensorFlow leaves out on processors without AVX-512: with it a
+    # training there takes about two thirds of the time.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     try:
         with _silent_stderr():
