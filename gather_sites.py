@@ -9,7 +9,6 @@ train_model.py and leave_sites_out.py keep sites apart.
 """
 
 import argparse
-import csv
 import logging
 import sys
 import tempfile
@@ -120,18 +119,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def _pictures(data: Path) -> Iterator[tuple[Path, Path, bool]]:
     """Pictures of frames.csv and the folder for the crops of each."""
+    from liveness.dataset import read_table
     from liveness.labels import LABELS
 
     table = data / "frames.csv"
-    if not table.is_file():
-        return
-    try:
-        # utf-8-sig: spreadsheet programs put a mark before the first column.
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"'{table}' is no table in UTF-8: {error}") from error
-    for row in rows:
+    for row in read_table(table)[1]:
         try:
             where = Path(row["site"], row["group"], row["label"], row["attack"])
             picture = data / row["path"]

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from liveness.training import Pixels, TrainingOptions
 
 WIDE, TIGHT = "full frames", "crops"
-UNCHANGED = "as they are"
 
 logger = logging.getLogger("liveness.leave_sites_out")
 
@@ -481,13 +480,16 @@ def table_of_changes(changed: dict[str, Sequence[SiteResult]]) -> str:
     Args:
         changed: The results by what was changed; the first are of the unchanged.
     """
+    from liveness.evaluation import lines_of_changes
+
     means_of = {name: means(results) for name, results in changed.items()}
     lines = []
     for kind in next(iter(means_of.values())):
-        lines.append(f"\n{kind:<34}   APCER   BPCER    ACER     EER")
-        for name, found in means_of.items():
-            values = (found[kind][it][0] for it in ("APCER", "BPCER", "ACER", "EER"))
-            lines.append(f"{name:<34}" + "".join(f"{value:>8.1%}" for value in values))
+        figures = {
+            name: [found[kind][rate][0] for rate in ("APCER", "BPCER", "ACER", "EER")]
+            for name, found in means_of.items()
+        }
+        lines += ["", *lines_of_changes(kind, figures, width=34)]
     return "\n".join(lines)
 
 
@@ -496,6 +498,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     set_up_logging(verbose=arguments.verbose)
     from liveness.dataset import files_of, read_dataset
+    from liveness.evaluation import UNCHANGED
     from liveness.files import check_output_files, write_atomically
     from liveness.model_files import import_keras
 
@@ -540,6 +543,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _results(folds: Sequence[Fold], within: str | None) -> dict[str, list[SiteResult]]:
     """Of all folds, as the faces are and after each change."""
+    from liveness.evaluation import UNCHANGED
+
     results: dict[str, list[SiteResult]] = {}
     for number, fold in enumerate(folds):
         threshold = threshold_without(folds, number, within=within)

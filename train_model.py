@@ -326,14 +326,14 @@ def _check_sites(scored: "ScoredFaces", samples: "list[Sample]") -> None:
     Raises:
         DatasetError: If they are of none of them.
     """
-    names = [{sample.collection, sample.site} for sample in samples]
+    here = {name for sample in samples for name in (sample.collection, sample.site)}
     sources = set(scored.sources)
-    if not sources & set().union(*names):
+    if not sources & here:
         raise DatasetError(
             "the scores are of no site of the dataset: expected those that "
             "leave_sites_out.py wrote for it"
         )
-    if absent := sorted(sources - set().union(*names)):
+    if absent := sorted(sources - here):
         logger.warning(
             "warning: the scores are also of %s, which the dataset does not have",
             ", ".join(absent),
@@ -341,8 +341,9 @@ def _check_sites(scored: "ScoredFaces", samples: "list[Sample]") -> None:
     if unscored := sorted(
         {
             sample.collection
-            for sample, own in zip(samples, names, strict=True)
-            if not (sample.is_bona_fide or own & sources)
+            for sample in samples
+            if not sample.is_bona_fide
+            and sources.isdisjoint((sample.collection, sample.site))
         }
     ):
         logger.warning(

@@ -300,7 +300,7 @@ def _refuse_overlap(folders: Sequence[Path]) -> None:
 def _read_list(folder: Path) -> list[Sample] | None:
     """Samples of a crops.csv with a column of paths; None where there is none."""
     table = folder / CSV_NAME
-    columns, rows = _read_table(table)
+    columns, rows = read_table(table)
     if "path" not in columns:
         return None
     missing = {"site", "label", "attack", "group"} - set(columns)
@@ -329,7 +329,7 @@ def _read_list(folder: Path) -> list[Sample] | None:
 
 def _read_rows(table: Path) -> dict[str, dict[str, str]]:
     """Rows of a crops.csv by file name, none where there is no such table."""
-    columns, rows = _read_table(table)
+    columns, rows = read_table(table)
     if rows and "file" not in columns:
         raise DatasetError(
             f"'{table}' lacks the column 'file': it is not a list of the crops beside "
@@ -338,8 +338,12 @@ def _read_rows(table: Path) -> dict[str, dict[str, str]]:
     return {row["file"]: row for row in rows}
 
 
-def _read_table(table: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
-    """Columns and rows of a CSV file; none where there is no such file."""
+def read_table(table: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
+    """Columns and rows of a CSV file; none where there is no such file.
+
+    Raises:
+        DatasetError: If it is not one.
+    """
     if not table.is_file():
         return (), []
     try:
@@ -348,4 +352,6 @@ def _read_table(table: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
             reader = csv.DictReader(file)
             return reader.fieldnames or (), list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"'{table}' is not a CSV file: {error}") from error
+        raise DatasetError(
+            f"'{table}' is not a CSV file, or is no table in UTF-8: {error}"
+        ) from error

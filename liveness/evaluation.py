@@ -13,6 +13,7 @@ from liveness.files import write_atomically
 from liveness.labels import FAKE, REAL
 from liveness.metrics import ErrorRates, draws_of_sources, error_rates, interval
 
+UNCHANGED = "as they are"  # beside the names of changes
 SCORES_COLUMNS = ("path", "label", "attack", "source", "score")
 
 
@@ -77,11 +78,28 @@ class Evaluation:
     def _lines_of_changes(self) -> list[str]:
         if not self.changed:
             return []
-        lines = [f"{'the same faces':<16}   APCER   BPCER    ACER     EER"]
-        for name, rates in {"as they are": self.rates, **self.changed}.items():
-            values = (rates.apcer, rates.bpcer, rates.acer, rates.eer)
-            lines.append(f"{name:<16}" + "".join(f"{value:>8.1%}" for value in values))
-        return lines
+        rates = {UNCHANGED: self.rates, **self.changed}
+        figures = {
+            name: (one.apcer, one.bpcer, one.acer, one.eer)
+            for name, one in rates.items()
+        }
+        return lines_of_changes("the same faces", figures, width=16)
+
+
+def lines_of_changes(
+    title: str, figures: Mapping[str, Sequence[float]], *, width: int
+) -> list[str]:
+    """A table of APCER, BPCER, ACER and EER by what was changed.
+
+    Args:
+        title: Above the names.
+        figures: The four rates of each name.
+        width: Of the column of names.
+    """
+    lines = [f"{title:<{width}}   APCER   BPCER    ACER     EER"]
+    for name, rates in figures.items():
+        lines.append(f"{name:<{width}}" + "".join(f"{rate:>8.1%}" for rate in rates))
+    return lines
 
 
 def evaluate(

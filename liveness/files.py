@@ -25,7 +25,9 @@ def check_output_files(paths: Iterable[Path], *, inputs: Iterable[Path] = ()) ->
             same name, or one is an input.
     """
     paths = list(paths)
-    kept = list(inputs) if paths else []  # finding them may walk through a dataset
+    # Finding the inputs may walk through a dataset: once, and only if need be.
+    found = inputs if any(path.exists() for path in paths) else ()
+    kept = {_identity(path) for path in found if path.exists()}
     seen = set()
     for path in paths:
         if not path.absolute().parent.is_dir():
@@ -36,7 +38,7 @@ def check_output_files(paths: Iterable[Path], *, inputs: Iterable[Path] = ()) ->
             raise OutputError(
                 f"two files would be written to '{path}': choose two names"
             )
-        if path.exists() and any(o.exists() and path.samefile(o) for o in kept):
+        if path.exists() and _identity(path) in kept:
             raise OutputError(
                 f"'{path}' is read and would be overwritten: choose another name"
             )
@@ -103,6 +105,12 @@ def list_files(
             )
         found += sorted(inside, key=natural_key)
     return list(dict.fromkeys(found))
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """What two names of one file have in common."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def natural_key(path: Path) -> list[tuple[int, str]]:
