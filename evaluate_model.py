@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 CLIP_EVERY_N_FRAMES = 5  # of a clip for --real or --fake
 CLIP_ATTACK = "own clip"
 BATCH = 64  # faces that are held and scored together
+FEW_FACES = 20  # of a class: with fewer each one is more than 5 % of a rate
 
 logger = logging.getLogger("liveness.evaluate_model")
 
@@ -64,7 +65,8 @@ def build_parser() -> argparse.ArgumentParser:
             nargs="+",
             default=[],
             metavar="CLIP",
-            help=f"videos or pictures of {label} faces",
+            help=f"videos or pictures of {label} faces, or folders of them; face crops "
+            "go with -d",
         )
     data.add_argument(
         "--detector",
@@ -173,7 +175,14 @@ def calibrate(
         )
     inputs = [*arguments.dataset, *arguments.real, *arguments.fake]
     attacks = sum(attack != "" for attack in faces.attacks)
-    rule += f" on {len(faces.paths) - attacks} real and {attacks} fake faces of "
+    real = len(faces.paths) - attacks
+    if min(real, attacks) < FEW_FACES:
+        logger.warning(
+            "warning: %d real and %d fake faces are few for a threshold: film %d or "
+            "more of each",
+            *(real, attacks, FEW_FACES),
+        )
+    rule += f" on {real} real and {attacks} fake faces of "
     rule += ", ".join(path.name or str(path) for path in inputs)
     card = dataclasses.replace(
         classifier.card,
@@ -209,7 +218,7 @@ def main(argv: list[str] | None = None) -> int:
     outputs = (arguments.scores, arguments.json, arguments.plot)
     inputs = itertools.chain(
         find_model(arguments.model, arguments.le).files,
-        (*arguments.real, *arguments.fake),
+        (clip for _, clip in _clips(arguments)),
         files_of(arguments.dataset),
     )
     check_output_files([path for path in outputs if path], inputs=inputs)
@@ -276,8 +285,7 @@ def _clip_crops(
     from liveness.faces import FaceDetector
     from liveness.preprocess import crop_face
 
-    clips = [("", clip) for clip in arguments.real]
-    clips += [(CLIP_ATTACK, clip) for clip in arguments.fake]
+    clips = _clips(arguments)
     detector = FaceDetector(arguments.detector) if clips else None
     for attack, clip in clips:
         found = examined = 0
@@ -292,6 +300,23 @@ def _clip_crops(
                 "warning: %s: no face in %d of %d frames, which count nowhere",
                 *(clip, examined - found, examined),
             )
+
+
+def _clips(arguments: argparse.Namespace) -> list[tuple[str, Path]]:
+    """Attack and file of every video and picture of --real and --fake."""
+    from liveness.files import VIDEO_SUFFIXES, list_files
+    from liveness.images import IMAGE_SUFFIXES
+
+    return [
+        (attack, clip)
+        for attack, given in (("", arguments.real), (CLIP_ATTACK, arguments.fake))
+        for clip in list_files(
+            given,
+            (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES),
+            kind="videos or pictures",
+            error=DatasetError,
+        )
+    ]
 
 
 def _detections(

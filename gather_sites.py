@@ -52,7 +52,8 @@ def build_parser() -> argparse.ArgumentParser:
         type=positive_int,
         default=60,
         metavar="N",
-        help="about how many frames of each video are examined",
+        help="frames of each video that are examined, at least (if it has so many) "
+        "and at most twice as many",
     )
     add_detector_arguments(parser)
     return parser

@@ -127,14 +127,16 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="R",
         help="highest rate; a cosine leads from it to a hundredth",
     )
-    training.add_argument(
+    # Either a part of the faces validates, or faces elsewhere do.
+    validating = training.add_mutually_exclusive_group()
+    validating.add_argument(
         "--validation-split",
         type=validation_share,
         default=0.2,
         metavar="P",
         help="share of sites or sources that validate and never train",
     )
-    training.add_argument(
+    validating.add_argument(
         "--threshold-from",
         type=Path,
         metavar="CSV",

@@ -402,9 +402,16 @@ def read_card(path: Path) -> ModelCard:
     known = {item.name for item in dataclasses.fields(ModelCard)}
     if unknown := sorted(values.keys() - known):
         raise _bad_card(path, f"it has the unknown keys {', '.join(unknown)}")
+    needed = {
+        item.name
+        for item in dataclasses.fields(ModelCard)
+        if item.default is item.default_factory is dataclasses.MISSING
+    }
+    if missing := sorted(needed - values.keys()):
+        raise _bad_card(path, f"it lacks the keys {', '.join(missing)}")
     try:
-        for key in ("view_scales", "labels"):
-            values[key] = tuple(values.get(key, ()))
+        for key in {"view_scales", "labels"} & values.keys():
+            values[key] = tuple(values[key])
         return ModelCard(**values)
     except (TypeError, ValueError) as error:
         raise _bad_card(path, str(error)) from error

@@ -173,6 +173,30 @@ def test_own_clips_and_pictures_calibrate(start, model, tmp_path, capsys):
     assert sum(str(REAL_CLIP) in row for row in rows) > 5
 
 
+def test_folders_of_clips_and_pictures(start, tmp_path, capsys):
+    for label, files in (
+        ("me", (REAL_CLIP, REAL_PICTURE)),
+        ("phone", (FAKE_CLIP, FAKE_PICTURE)),
+    ):
+        (tmp_path / label).mkdir()
+        for file in files:
+            shutil.copy(file, tmp_path / label)
+    (tmp_path / "me/notes.txt").write_text("not a picture")
+
+    assert start("--real", "me", "--fake", "phone") == 0
+    assert ", 4 sources" in capsys.readouterr().out
+
+
+def test_calibration_on_few_faces_warns(start, model, capsys):
+    pair = ["--real", REAL_PICTURE, "--fake", FAKE_PICTURE]
+    assert start(*pair, "--calibrate") == 0
+    assert "1 real and 1 fake faces are few" in capsys.readouterr().err
+
+    clips = ["--real", REAL_CLIP, "--fake", FAKE_CLIP]
+    assert start(*clips, "--calibrate") == 0
+    assert "are few" not in capsys.readouterr().err
+
+
 def test_clip_without_a_face_is_said(start, tmp_path, capsys):
     cv2.imwrite(str(tmp_path / "wall.png"), np.full((240, 320, 3), 90, np.uint8))
 
@@ -206,7 +230,8 @@ def test_wrong_usage_exits_with_2(start, options, message, capsys):
         (["--fake", FAKE_PICTURE], "no real face to measure on"),
         (["--real", "missing.mp4", "--fake", FAKE_PICTURE], "missing.mp4"),
         (["--real", "notes.jpg", "--fake", FAKE_PICTURE], "notes.jpg"),
-        (["-d", "missing", "--json", "no/r.json"], "create 'no' first"),
+        (["--real", "no", "--fake", FAKE_PICTURE], "no videos or pictures in folder"),
+        (["-d", "missing", "--json", "new/r.json"], "create 'new' first"),
         (["-d", "missing", "--scores", "."], "'.' is a folder"),
         (["-d", "missing", "--json", "r", "--plot", "r"], "choose two names"),
         (["--fake", "notes.jpg", "--json", "notes.jpg"], "'notes.jpg' is read"),
@@ -215,13 +240,14 @@ def test_wrong_usage_exits_with_2(start, options, message, capsys):
         (["-d", "data", "-p", "data/real/1.png"], "'data/real/1.png' is read"),
     ],
     ids=[
-        *("dataset", "no fake", "no real", "clip", "text", "no dir", "dir"),
+        *("dataset", "no fake", "no real", "clip", "text", "empty", "no dir", "dir"),
         *("one name", "input", "list", "model", "picture"),
     ],
 )
 def test_bad_input_is_one_line(start, options, message, tmp_path, capsys):
     (tmp_path / "notes.jpg").write_text("no picture")
     (tmp_path / "data/real").mkdir(parents=True)
+    (tmp_path / "no").mkdir()
     (tmp_path / "data/crops.csv").touch()
     (tmp_path / "data/real/1.png").touch()
 

@@ -258,6 +258,7 @@ def test_runtime_file_that_differs_is_not_saved(model, tmp_path, monkeypatch):
         (lambda text: text[:-20], "not JSON"),
         (lambda text: "[]", "not a JSON object"),
         (lambda text: text.replace('"seed"', '"sead"'), "unknown keys sead"),
+        (lambda text: "{}", "lacks the keys crop_scale, input_size_px, view_scales"),
         (lambda text: text.replace("0.5", "1.5"), "threshold is 1.5"),
         (lambda text: text.replace("0.5", "NaN"), "not JSON"),
         (lambda text: text.replace("BGR", "RGB"), "color_order"),

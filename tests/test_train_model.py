@@ -282,6 +282,7 @@ def test_no_dataset_is_one_line(start, tmp_path, capsys, make, message):
         ["--validation-split", "0"],
         ["--seed", "-1"],
         ["--seed", "4294967296"],
+        ["--validation-split", "0.3", "--threshold-from", "scores.csv"],
     ],
     ids=" ".join,
 )
