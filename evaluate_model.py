@@ -213,6 +213,7 @@ def main(argv: list[str] | None = None) -> int:
     from liveness.dataset import files_of
     from liveness.evaluation import evaluate, write_scores
     from liveness.files import check_output_files
+    from liveness.metrics import rates_calibrated
     from liveness.model_files import find_model
 
     outputs = (arguments.scores, arguments.json, arguments.plot)
@@ -233,6 +234,13 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.calibrate:
         threshold = calibrate(arguments, faces, classifier)
         logger.warning("the report is on the faces that the threshold was chosen on")
+        own = rates_calibrated(faces.scores, faces.attacks, bpcer=arguments.bpcer)
+        if own:
+            logger.warning(
+                "each half of them at the threshold of the other half: APCER %.1f%%, "
+                "BPCER %.1f%%, which is nearer to what to expect",
+                *(100 * rate for rate in own),
+            )
     evaluation = evaluate(faces, threshold=threshold, changed=changed)
     print(evaluation.as_text())
     if arguments.scores:

@@ -74,8 +74,8 @@ def gather(arguments: argparse.Namespace) -> "Tally":
     work = [*_pictures(arguments.input), *_videos(arguments.input)]
     if not work:
         raise DatasetError(
-            f"nothing to gather in '{arguments.input}': expected frames.csv or "
-            "videos/SITE_real.* and videos/SITE_fake.*"
+            f"nothing to gather in '{arguments.input}': expected frames.csv with "
+            "pictures, or videos/SITE_real.* and videos/SITE_fake.*"
         )
     detector = FaceDetector(arguments.detector, confidence=arguments.confidence)
     folders: dict[Path, DatasetFolder] = {}

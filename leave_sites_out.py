@@ -4,9 +4,11 @@ python leave_sites_out.py -d DATA gathered --simulate-attacks --scores scores.cs
 
 The sites are dealt into folds. For each fold a network is trained on the other
 sites, and scores the sites of the fold. The threshold that a site is measured at
-comes from the scores of the other folds: no site has a say in its own. Crops with
-and without surroundings are reported apart. --within SITE leaves out the groups
-(people) of that one site instead. --jobs 2 trains two folds at a time.
+comes from the scores of the other folds: no site has a say in its own. "calibr." is
+the ACER with a threshold of the site's own: each half of its faces is measured at
+that of the other half. Crops with and without surroundings are reported apart.
+--within SITE leaves out the groups (people) of that one site instead. --jobs 2
+trains two folds at a time.
 """
 
 import argparse
@@ -41,6 +43,13 @@ if TYPE_CHECKING:
     from liveness.training import Pixels, TrainingOptions
 
 WIDE, TIGHT = "full frames", "crops"
+FIGURES = {  # of a result that have a mean over sites, and how they are called
+    "eer": "EER",
+    "apcer": "APCER",
+    "bpcer": "BPCER",
+    "acer": "ACER",
+    "acer_calibrated": "ACER calibrated",
+}
 
 logger = logging.getLogger("liveness.leave_sites_out")
 
@@ -61,7 +70,10 @@ class Fold:
 
 @dataclass(frozen=True)
 class SiteResult:
-    """Rates on one part that was left out, at its fold's threshold."""
+    """Rates on one part that was left out, at its fold's threshold.
+
+    ``acer_calibrated`` is at thresholds of its own, see ``rates_calibrated``.
+    """
 
     site: str
     kind: str  # crops or full frames
@@ -73,6 +85,7 @@ class SiteResult:
     apcer: float
     bpcer: float
     acer: float
+    acer_calibrated: float | None
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -170,6 +183,8 @@ def deal_parts(
         for s in samples
         if not s.is_bona_fide and within in (None, s.collection)
     }
+    if within and not parts:
+        raise DatasetError(f"no site '{within}' with attacks in the dataset")
     what = f"groups of {within}" if within else "sites"
     if len(parts) < folds or folds < 2:
         raise DatasetError(
@@ -398,7 +413,7 @@ def rates_by_part(
     """Rates of each part, crops and full frames apart; one class only is left out."""
     import numpy as np
 
-    from liveness.metrics import error_rates
+    from liveness.metrics import error_rates, rates_calibrated
 
     results = []
     keys = [(part_of(s, within), WIDE if s.crop_scale else TIGHT) for s in fold.samples]
@@ -409,6 +424,7 @@ def rates_by_part(
             continue
         scores = np.asarray(fold.scores)[rows]
         rates = error_rates(scores, attacks, threshold=threshold)
+        own = rates_calibrated(scores, attacks)
         results.append(
             SiteResult(
                 site,
@@ -421,6 +437,7 @@ def rates_by_part(
                 rates.apcer,
                 rates.bpcer,
                 rates.acer,
+                own and sum(own) / 2,
             )
         )
     return results
@@ -430,13 +447,14 @@ def table(results: Sequence[SiteResult]) -> str:
     """One line for each site and the means over sites of each kind."""
     lines = [
         f"{'site':<18}{'kind':<13}{'attack':<10}{'faces':>6}{'EER':>8}{'AUC':>7}"
-        f"{'APCER':>8}{'BPCER':>8}{'ACER':>8}"
+        f"{'APCER':>8}{'BPCER':>8}{'ACER':>8}{'calibr.':>9}"
     ]
     for one in sorted(results, key=lambda one: (one.kind, one.site)):
+        calibrated = one.acer_calibrated
         lines.append(
             f"{one.site:<18}{one.kind:<13}{one.attack:<10}{one.faces:>6}"
             f"{one.eer:>8.1%}{one.auc:>7.3f}{one.apcer:>8.1%}{one.bpcer:>8.1%}"
-            f"{one.acer:>8.1%}"
+            f"{one.acer:>8.1%}" + ("" if calibrated is None else f"{calibrated:>9.1%}")
         )
     for name, figures in means(results).items():
         values = "  ".join(
@@ -453,7 +471,7 @@ def means(
 ) -> dict[str, dict[str, tuple[float, tuple[float, float] | None]]]:
     """Mean over sites with its 95 % interval, by drawing sites, for each kind.
 
-    One site alone has no interval.
+    One site alone has no interval. A site without a figure does not count in it.
     """
     import numpy as np
 
@@ -462,14 +480,21 @@ def means(
     found: dict[str, dict[str, tuple[float, tuple[float, float] | None]]] = {}
     for kind, attack in sorted({(one.kind, one.attack) for one in results}):
         chosen = [one for one in results if (one.kind, one.attack) == (kind, attack)]
-        draws = list(draws_of_sources([one.site for one in chosen]))
         figures = {}
-        for figure in ("eer", "apcer", "bpcer", "acer"):
-            values = np.array([getattr(one, figure) for one in chosen])
+        for figure, name in FIGURES.items():
+            by_site = {
+                one.site: value
+                for one in chosen
+                if (value := getattr(one, figure)) is not None
+            }
+            if not by_site:
+                continue
+            values = np.array(list(by_site.values()))
             ends = None
-            if len(chosen) > 1:
+            if len(values) > 1:
+                draws = draws_of_sources(list(by_site))
                 ends = interval([float(values[rows].mean()) for rows in draws])
-            figures[figure.upper()] = (float(values.mean()), ends)
+            figures[name] = (float(values.mean()), ends)
         found[f"{kind}, {attack}, {len(chosen)} sites"] = figures
     return found
 

@@ -139,6 +139,42 @@ def threshold_for_bpcer(
     return float(ordered[min(refused, len(ordered) - 1)])
 
 
+def rates_calibrated(
+    scores: np.ndarray, attacks: Sequence[str], *, bpcer: float | None = None
+) -> tuple[float, float] | None:
+    """APCER and BPCER with thresholds that other faces of the same set give.
+
+    Either half of the faces is measured at the threshold of the other half; the mean
+    of both. The halves are in the order of the faces, class by class: of a film the
+    earlier and the later half, of several films or people other ones.
+
+    Args:
+        scores: (N,) probabilities of bona fide.
+        attacks: Kind of attack of each face, empty for bona fide.
+        bpcer: Thresholds are for this BPCER; None for equal error.
+
+    Returns:
+        The rates, or None where a class has a single face.
+    """
+    scores, kinds = _checked(scores, attacks)
+    is_late = np.zeros(len(kinds), bool)
+    for of_class in (kinds == "", kinds != ""):
+        rows = np.flatnonzero(of_class)
+        if len(rows) < 2:
+            return None
+        is_late[rows[len(rows) // 2 :]] = True
+    found = []
+    for chosen in (is_late, ~is_late):
+        if bpcer is None:
+            _, threshold = equal_error(scores[chosen], kinds[chosen])
+        else:
+            threshold = threshold_for_bpcer(scores[chosen], kinds[chosen], bpcer=bpcer)
+        rest = error_rates(scores[~chosen], kinds[~chosen], threshold=threshold)
+        found.append((rest.apcer, rest.bpcer))
+    apcer, refused = np.mean(found, axis=0)
+    return float(apcer), float(refused)
+
+
 def rate_curves(
     scores: np.ndarray,
     attacks: Sequence[str],

@@ -124,6 +124,7 @@ def test_calibration_writes_the_threshold_into_the_card(
     captured = capsys.readouterr()
     assert f"threshold {after['threshold']:.3f}" in captured.out
     assert "on the faces that the threshold was chosen on" in captured.err
+    assert "each half of them at the threshold of the other half: APCER" in captured.err
     assert start("-d", small_dataset) == 0  # and the model uses it from then on
     assert f"threshold {after['threshold']:.3f}" in capsys.readouterr().out
 
@@ -190,7 +191,9 @@ def test_folders_of_clips_and_pictures(start, tmp_path, capsys):
 def test_calibration_on_few_faces_warns(start, model, capsys):
     pair = ["--real", REAL_PICTURE, "--fake", FAKE_PICTURE]
     assert start(*pair, "--calibrate") == 0
-    assert "1 real and 1 fake faces are few" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "1 real and 1 fake faces are few" in error
+    assert "each half of them" not in error
 
     clips = ["--real", REAL_CLIP, "--fake", FAKE_CLIP]
     assert start(*clips, "--calibrate") == 0

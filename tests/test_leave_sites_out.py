@@ -56,7 +56,7 @@ def test_groups_of_one_site_are_left_out():
     assert sorted(part for fold in folds for part in fold) == ["a/p", "a/q", "a/r"]
     with pytest.raises(DatasetError, match="3 groups of a with attacks"):
         deal_parts(samples, 4, seed=1, within="a")
-    with pytest.raises(DatasetError, match="0 groups of c with attacks"):
+    with pytest.raises(DatasetError, match="no site 'c' with attacks"):
         deal_parts(samples, 2, seed=1, within="c")
 
 
@@ -125,6 +125,27 @@ def test_rates_keep_sites_and_kinds_apart():
     assert (crops.apcer, crops.bpcer, crops.eer) == (0, 1, 0)
     assert (frames.kind, frames.attack) == ("full frames", "print+replay")
     assert (frames.apcer, frames.bpcer, frames.acer) == (1, 0, 0.5)
+
+
+def test_a_site_at_a_threshold_of_its_own():
+    samples = [sample("a", attack) for attack in ["", ""] + ["print"] * 2]
+    scores = np.array([0.35, 0.4, 0.1, 0.2])
+
+    (one,) = results = rates_by_part(Fold(samples, scores), 0.5)
+    assert (one.acer, one.acer_calibrated) == (0.5, 0)
+    assert table(results).splitlines()[1].endswith(" 50.0%     0.0%")
+    assert "ACER 50.0%  ACER calibrated 0.0%" in table(results)
+
+
+def test_a_site_that_is_too_small_to_calibrate_is_left_out_of_that_mean():
+    samples = [sample("a", attack) for attack in ("", "", "print", "print")]
+    samples += [sample("b"), sample("b", "print")]
+    scores = np.array([0.3, 0.3, 0.1, 0.1, 0.1, 0.2])
+    results = rates_by_part(Fold(samples, scores), 0.5)
+
+    (figures,) = means(results).values()
+    assert figures["ACER calibrated"] == (0, None)
+    assert figures["EER"][0] == pytest.approx(0.5)
 
 
 def test_means_are_over_sites_with_an_interval():

@@ -14,6 +14,7 @@ from liveness.metrics import (
     error_rates,
     interval,
     rate_curves,
+    rates_calibrated,
     threshold_for_bpcer,
     weights_of_sources,
 )
@@ -239,3 +240,37 @@ def test_weighted_equal_error_counts_each_source_once():
     assert found[0.8] == pytest.approx((0.5, 0.5))
     assert equal_error(scores, attacks, weights=weights) == pytest.approx((0.5, 0.7))
     assert equal_error(scores, attacks)[1] == pytest.approx(0.85)  # the many decide
+
+
+@pytest.mark.parametrize(
+    ("real", "attack", "rates"),
+    [
+        # A dark camera: either half has its threshold at 0.25.
+        ((0.3, 0.4, 0.3, 0.4), (0.1, 0.2, 0.1, 0.2), (0, 0)),
+        # The threshold of the earlier half (0.55) refuses the later real faces, that
+        # of the later half (0.15) lets the earlier attacks pass.
+        ((0.6, 0.7, 0.2, 0.3), (0.5, 0.5, 0.1, 0.1), (0.5, 0.5)),
+        # 0.25 lets the later attacks pass, 0.55 refuses one earlier real face of two.
+        ((0.4, 0.9, 0.6, 0.7), (0.1, 0.1, 0.5, 0.5), (0.5, 0.25)),
+    ],
+    ids=["shifted", "drifting", "uneven"],
+)
+def test_each_half_is_measured_at_the_threshold_of_the_other(real, attack, rates):
+    attacks = [""] * 4 + ["print"] * 4
+
+    found = rates_calibrated(np.array(real + attack), attacks)
+    assert found == pytest.approx(rates)
+
+
+def test_halves_at_a_wished_bpcer():
+    """The highest thresholds that refuse no face of a half are 0.6 and 0.4."""
+    attacks = [""] * 4 + ["print"] * 2
+    scores = np.array([0.6, 0.9, 0.4, 0.8, 0.5, 0.3])
+
+    found = rates_calibrated(scores, attacks, bpcer=0.0)
+    # 0.6 refuses the later 0.4 and the later 0.3; 0.4 lets the earlier 0.5 pass.
+    assert found == pytest.approx((0.5, 0.25))
+
+
+def test_one_face_of_a_class_has_no_halves():
+    assert rates_calibrated(np.array([0.9, 0.8, 0.1]), ["", "", "print"]) is None
