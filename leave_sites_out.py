@@ -120,6 +120,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="of each training",
     )
     parser.add_argument(
+        "--networks",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="as in train_model.py",
+    )
+    parser.add_argument(
         "--seed",
         type=seed_number,
         default=7,
@@ -237,14 +244,14 @@ def measure_fold(
     """
     from liveness.changes import CHANGES
     from liveness.dataset import require_both_labels
-    from liveness.training import load_pixels, score, train
+    from liveness.training import load_pixels, score, train_average
     from livenessnet import LivenessNet
 
     training = to_train.only(lambda s: not held_out & parts_shown(s, within))
     names = ", ".join(sorted(held_out))
     require_both_labels(training.samples, f"what is left without {names}")
     left_out = filmed.only(lambda s: part_of(s, within) in held_out)
-    model, _ = train(training, None, LivenessNet.build, options)
+    model, _ = train_average(training, None, LivenessNet, options)
     changed = {
         name: score(model, load_pixels(left_out.samples, options, change=change))
         for name, change in (CHANGES if changes else {}).items()
@@ -540,6 +547,7 @@ def main(argv: list[str] | None = None) -> int:
         epochs=arguments.epochs,
         seed=arguments.seed,
         simulate_attacks=arguments.simulate_attacks,
+        networks=arguments.networks,
     )
     folds = []
     for fold in measure_folds(

@@ -70,6 +70,30 @@ class LivenessNet:
             logits = [layers.Add()(logits)]
         return Model(inputs, layers.Softmax()(*logits))
 
+    @staticmethod
+    def average(networks: Sequence):
+        """One network whose logits are the mean of the logits of several.
+
+        Two trainings of one recipe err on other cameras; the mean has less of the
+        luck of each (MODEL_CARD.md).
+
+        Args:
+            networks: Of ``build``, alike, 1 or more, each trained by itself.
+
+        Returns:
+            keras.Model: As of ``build``; a single network as it is.
+        """
+        from keras import Model, layers
+
+        if len(networks) == 1:
+            return networks[0]
+        inputs = layers.Input(networks[0].input_shape[1:])
+        logits = [
+            Model(one.input, one.layers[-1].input, name=f"network_{number}")(inputs)
+            for number, one in enumerate(networks)
+        ]
+        return Model(inputs, layers.Softmax()(layers.Average()(logits)))
+
 
 def _layers(filters: Sequence[int], *, whole_maps: bool) -> list:
     """Conv-BN-conv-BN-pool-dropout for each number of filters, and dense."""

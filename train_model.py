@@ -144,6 +144,13 @@ def build_parser() -> argparse.ArgumentParser:
         "scores of leave_sites_out.py, instead of a part that validates",
     )
     training.add_argument(
+        "--networks",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="trained one after the other with the next seed each, and averaged",
+    )
+    training.add_argument(
         "--seed",
         type=seed_number,
         default=42,
@@ -202,7 +209,7 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
     from liveness.plots import save_confusion_matrix, save_history
 
     import_keras()  # first, and without TensorFlow's start-up notes
-    from liveness.training import TrainingOptions, train
+    from liveness.training import TrainingOptions, train_average
     from livenessnet import LivenessNet
 
     if scored:
@@ -212,11 +219,14 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
         batch_size=arguments.batch_size,
         learning_rate=arguments.learning_rate,
         seed=arguments.seed,
+        networks=arguments.networks,
     )
     train_pixels, validation_pixels = _read_parts(samples, options, arguments)
     trained_on = describe(train_pixels.samples)
     logger.info("training on %s", trained_on)
-    model, history = train(train_pixels, validation_pixels, LivenessNet.build, options)
+    model, history = train_average(
+        train_pixels, validation_pixels, LivenessNet, options
+    )
     if validation_pixels is None:
         judged = _judged_elsewhere(scored)
     else:

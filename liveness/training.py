@@ -68,6 +68,7 @@ class TrainingOptions:
     input_size_px: int = INPUT_SIZE_PX
     view_scales: tuple[float, ...] = VIEW_SCALES
     seed: int = 42
+    networks: int = 1
 
 
 class PixelFile:
@@ -305,6 +306,36 @@ def train(
         verbose=0,
     )
     return model, history.history
+
+
+def train_average(
+    training: Pixels,
+    validation: Pixels | None,
+    network: type,
+    options: TrainingOptions,
+) -> tuple[keras.Model, dict[str, list[float]]]:
+    """``train`` several networks one after the other, and join them into one.
+
+    Args:
+        training: As in ``train``.
+        validation: As in ``train``.
+        network: LivenessNet, or what has its ``build`` and ``average``.
+        options: How, and how many networks; each has the next seed.
+
+    Returns:
+        The network whose logits are the mean of theirs, and the histories of all,
+        one after the other.
+    """
+    models, together = [], {}
+    for number in range(options.networks):
+        if options.networks > 1:
+            logger.info("network %d of %d", number + 1, options.networks)
+        own = replace(options, seed=(options.seed + number) % 2**32)
+        model, history = train(training, validation, network.build, own)
+        models.append(model)
+        for name, values in history.items():
+            together.setdefault(name, []).extend(values)
+    return network.average(models), together
 
 
 def score(model: keras.Model, pixels: Pixels) -> np.ndarray:

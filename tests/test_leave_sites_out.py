@@ -206,12 +206,13 @@ def sites(tmp_path):
 def test_small_run_scores_every_site(sites, tmp_path, short_training, capsys):
     options = ["-d", sites, "--folds", "2", "--epochs", "1", "--simulate-attacks"]
     options += ["--json", tmp_path / "t.json", "--scores", tmp_path / "s.csv"]
-    options += ["--changes"]
+    options += ["--changes", "--networks", "2"]
     (sites / "a/real/no.png").write_text("no picture")
     assert run(lambda: leave_sites_out.main([str(one) for one in options])) == 0
 
     out, err = capsys.readouterr()
     assert err.count("skipped: cannot read image") == 1
+    assert err.count("network 2 of 2") == 2  # in each of two folds
     content = json.loads((tmp_path / "t.json").read_text())
     assert [one["site"] for one in sorted(content["sites"], key=str)] == [*"abcd"]
     assert all(f"\n{site}  " in out for site in "abcd")

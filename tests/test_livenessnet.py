@@ -25,7 +25,8 @@ def model():
 def test_shapes_and_size(model):
     assert model.input_shape == (None, 80, 80, 6)
     assert model.output_shape == (None, 2)
-    assert 10_000 < model.count_params() < MAX_WEIGHTS
+    # Two of them, averaged, are what ships.
+    assert 10_000 < 2 * model.count_params() < MAX_WEIGHTS
 
 
 def test_outputs_are_probabilities(model):
@@ -79,6 +80,33 @@ def test_files_keep_the_network(tmp_path, name):
     loaded = load_keras_model(path)
     batch = batch_for(model)
     np.testing.assert_allclose(np.asarray(model(batch)), np.asarray(loaded(batch)))
+
+
+def test_an_average_has_the_mean_of_the_logits(tmp_path):
+    import keras
+
+    parts = []
+    for seed in (1, 2):
+        keras.utils.set_random_seed(seed)
+        parts.append(LivenessNet.build(16, 16, 6, 2, filters=(4, 8)))
+    both = LivenessNet.average(parts)
+    both.save(tmp_path / "net.h5")
+    batch = batch_for(both, 5)
+
+    def logit(model) -> np.ndarray:
+        fake, real = np.asarray(model(batch), np.float64).T
+        return np.log(real / fake)
+
+    first, second = map(logit, parts)
+    assert np.abs(first - second).max() > 1e-3
+    np.testing.assert_allclose(logit(both), (first + second) / 2, atol=1e-5)
+    loaded = load_keras_model(tmp_path / "net.h5")
+    np.testing.assert_allclose(logit(loaded), logit(both), atol=1e-6)
+    assert both.count_params() == 2 * parts[0].count_params()
+
+
+def test_one_network_is_its_own_average(model):
+    assert LivenessNet.average([model]) is model
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,18 @@ def test_card_says_how_the_model_was_made(trained):
     assert card["runtime_sha256"] == sha256_of((trained / "liveness.onnx").read_bytes())
 
 
+def test_networks_are_averaged(start, small_dataset, trained, tmp_path):
+    assert start(small_dataset, options=["--networks", "2"]) == 0
+
+    one, two = (
+        load_keras_model(folder / "liveness.h5").count_params()
+        for folder in (trained, tmp_path)
+    )
+    assert two == 2 * one
+    model = load_model(ModelPaths(tmp_path / "liveness.h5", tmp_path / "le.pickle"))
+    assert model.network.runtime == "OpenCV"
+
+
 def test_threshold_from_scores_of_sites_left_out(
     start, small_dataset, tmp_path, capsys
 ):
@@ -280,6 +292,7 @@ def test_no_dataset_is_one_line(start, tmp_path, capsys, make, message):
         ["--learning-rate", "nan"],
         ["--validation-split", "1"],
         ["--validation-split", "0"],
+        ["--networks", "0"],
         ["--seed", "-1"],
         ["--seed", "4294967296"],
         ["--validation-split", "0.3", "--threshold-from", "scores.csv"],

@@ -29,6 +29,7 @@ from liveness.training import (
     load_pixels,
     score,
     train,
+    train_average,
 )
 
 OPTIONS = TrainingOptions(epochs=2, batch_size=16, seed=3)
@@ -387,6 +388,25 @@ def test_training_stops_early_and_keeps_the_best_weights(
     assert scores.shape == (len(pixels[1].samples),)
     outputs = np.asarray(model(pixels[1].read(slice(None)).astype(np.float32) / 255))
     np.testing.assert_allclose(scores, outputs[:, 1], atol=1e-5)
+
+
+def test_networks_of_an_average_differ_by_their_seed(pixels, short_training, caplog):
+    training, validation = pixels
+    options = dataclasses.replace(OPTIONS, epochs=2, networks=2)
+    with caplog.at_level("INFO", logger="liveness"):
+        both, history = train_average(training, validation, LivenessNet, options)
+
+    assert [len(history[name]) for name in ("loss", "val_accuracy")] == [4, 4]
+    logits = []
+    for seed in (OPTIONS.seed, OPTIONS.seed + 1):
+        own = dataclasses.replace(OPTIONS, epochs=2, seed=seed)
+        alone, _ = train(training, validation, LivenessNet.build, own)
+        real = score(alone, validation)
+        logits.append(np.log(real / (1 - real)))
+    assert np.abs(logits[0] - logits[1]).max() > 1e-3
+    mean = 1 / (1 + np.exp(-np.mean(logits, axis=0)))
+    np.testing.assert_allclose(score(both, validation), mean, atol=1e-4)
+    assert "network 2 of 2" in caplog.text
 
 
 def test_views_are_those_of_the_apps(samples):
