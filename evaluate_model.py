@@ -178,8 +178,8 @@ def calibrate(
     real = len(faces.paths) - attacks
     if min(real, attacks) < FEW_FACES:
         logger.warning(
-            "warning: %d real and %d fake faces are few for a threshold: film %d or "
-            "more of each",
+            "warning: few faces for a threshold, %d real and %d fake: film %d or more "
+            "of each",
             *(real, attacks, FEW_FACES),
         )
     rule += f" on {real} real and {attacks} fake faces of "

@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
         default=60,
         metavar="N",
         help="frames of each video that are examined, at least (if it has so many) "
-        "and at most twice as many",
+        "and at most twice as many; all where the file does not say how many it has",
     )
     add_detector_arguments(parser)
     return parser

@@ -191,7 +191,11 @@ def deal_parts(
         if not s.is_bona_fide and within in (None, s.collection)
     }
     if within and not parts:
-        raise DatasetError(f"no site '{within}' with attacks in the dataset")
+        there = sorted({s.collection for s in samples if not s.is_bona_fide})
+        raise DatasetError(
+            f"no site '{within}' with attacks in the dataset: expected one of "
+            f"{', '.join(there)}"
+        )
     what = f"groups of {within}" if within else "sites"
     if len(parts) < folds or folds < 2:
         raise DatasetError(

@@ -74,8 +74,8 @@ class LivenessNet:
     def average(networks: Sequence):
         """One network whose logits are the mean of the logits of several.
 
-        Two trainings of one recipe err on other cameras; the mean has less of the
-        luck of each (MODEL_CARD.md).
+        Where the scores of an unknown camera lie is luck of a training; the mean
+        has less of it (MODEL_CARD.md).
 
         Args:
             networks: Of ``build``, alike, 1 or more, each trained by itself.

@@ -103,7 +103,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("plot.png"),
         metavar="PNG",
-        help="loss and accuracy of each epoch",
+        help="loss and accuracy of each epoch, of several networks one after another",
     )
     files.add_argument(
         "-c",
@@ -241,6 +241,7 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
         validation=rates.as_json(),
         trained_on=trained_on,
         seed=options.seed,
+        networks=options.networks,
     )
     paths = save_trained_model(model, arguments.model, arguments.le, card)
     save_history(arguments.plot, history)

@@ -145,7 +145,7 @@ def rates_calibrated(
     """APCER and BPCER with thresholds that other faces of the same set give.
 
     Either half of the faces is measured at the threshold of the other half; the mean
-    of both. The halves are in the order of the faces, class by class: of a film the
+    of both. The halves are in the order of the faces, kind by kind: of a film the
     earlier and the later half, of several films or people other ones.
 
     Args:
@@ -154,15 +154,18 @@ def rates_calibrated(
         bpcer: Thresholds are for this BPCER; None for equal error.
 
     Returns:
-        The rates, or None where a class has a single face.
+        The rates, or None where a class has too few faces to be in both halves.
+
+    Raises:
+        ValueError: As ``error_rates``.
     """
     scores, kinds = _checked(scores, attacks)
     is_late = np.zeros(len(kinds), bool)
-    for of_class in (kinds == "", kinds != ""):
-        rows = np.flatnonzero(of_class)
-        if len(rows) < 2:
-            return None
+    for kind in np.unique(kinds):
+        rows = np.flatnonzero(kinds == kind)
         is_late[rows[len(rows) // 2 :]] = True
+    if any(is_late[of_class].all() for of_class in (kinds == "", kinds != "")):
+        return None
     found = []
     for chosen in (is_late, ~is_late):
         if bpcer is None:

@@ -80,6 +80,7 @@ class ModelCard:
         validation: Error rates and counts on the validation data, JSON values.
         trained_on: Sources and counts of the training data, one text.
         seed: Of the training run.
+        networks: How many were trained, with the next seed each, and averaged.
         versions: Libraries that trained and saved the model.
         model_sha256: Of the Keras file.
         runtime_sha256: Of the runtime file.
@@ -98,6 +99,7 @@ class ModelCard:
     validation: dict[str, Any] = field(default_factory=dict)
     trained_on: str = ""
     seed: int | None = None
+    networks: int = 1
     versions: dict[str, str] = field(default_factory=dict)
     model_sha256: str | None = None
     runtime_sha256: str | None = None
@@ -388,8 +390,8 @@ def read_card(path: Path) -> ModelCard:
     """Read a model's card.
 
     Raises:
-        ModelError: If it is missing, damaged, has keys that no card has, or values
-            outside their range.
+        ModelError: If it is missing, damaged, lacks keys or has some that no card
+            has, or values outside their range.
     """
     try:
         values = json.loads(path.read_bytes(), parse_constant=_refuse_constant)

@@ -320,7 +320,8 @@ def train_average(
         training: As in ``train``.
         validation: As in ``train``.
         network: LivenessNet, or what has its ``build`` and ``average``.
-        options: How, and how many networks; each has the next seed.
+        options: How, and how many networks; each has the next seed for its weights
+            and for what is drawn, and all have the same samples.
 
     Returns:
         The network whose logits are the mean of theirs, and the histories of all,

@@ -12,6 +12,8 @@ import evaluate_model
 from conftest import portrait_crops, write_crops
 from liveness.changes import CHANGES
 from liveness.cli import ROOT, run
+from liveness.evaluation import read_scores
+from liveness.metrics import rates_calibrated
 
 REAL_CLIP, FAKE_CLIP = ROOT / "videos/real_1.mp4", ROOT / "videos/fake_1.mp4"
 REAL_PICTURE, FAKE_PICTURE = ROOT / "images/reals/1.jpg", ROOT / "images/fakes/1.jpg"
@@ -152,13 +154,20 @@ def test_folders_of_one_form_are_sources_apart(start, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("bpcer", [0.0, 0.25])
-def test_calibration_for_a_wished_bpcer(start, small_dataset, model, tmp_path, bpcer):
+def test_calibration_for_a_wished_bpcer(
+    start, small_dataset, model, tmp_path, bpcer, capsys
+):
     options = ["--calibrate", "--bpcer", bpcer, "--json", "r.json"]
+    options += ["--scores", "s.csv"]
     assert start("-d", small_dataset, *options) == 0
 
     found = json.loads((tmp_path / "r.json").read_text())
     assert found["bpcer"] == pytest.approx(bpcer)
     assert card_of(model)["threshold_rule"].startswith(f"BPCER of at most {bpcer:.1%}")
+    faces = read_scores(tmp_path / "s.csv")
+    apcer, refused = rates_calibrated(faces.scores, faces.attacks, bpcer=bpcer)
+    expected = f"other half: APCER {apcer:.1%}, BPCER {refused:.1%}, which"
+    assert expected in capsys.readouterr().err
 
 
 def test_own_clips_and_pictures_calibrate(start, model, tmp_path, capsys):
@@ -192,12 +201,12 @@ def test_calibration_on_few_faces_warns(start, model, capsys):
     pair = ["--real", REAL_PICTURE, "--fake", FAKE_PICTURE]
     assert start(*pair, "--calibrate") == 0
     error = capsys.readouterr().err
-    assert "1 real and 1 fake faces are few" in error
+    assert "few faces for a threshold, 1 real and 1 fake" in error
     assert "each half of them" not in error
 
     clips = ["--real", REAL_CLIP, "--fake", FAKE_CLIP]
     assert start(*clips, "--calibrate") == 0
-    assert "are few" not in capsys.readouterr().err
+    assert "few faces" not in capsys.readouterr().err
 
 
 def test_clip_without_a_face_is_said(start, tmp_path, capsys):

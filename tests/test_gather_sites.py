@@ -129,4 +129,7 @@ def test_tables_of_spreadsheet_programs(data, tmp_path, capsys):
 
 def test_folder_without_anything_is_refused(tmp_path, capsys):
     assert start(tmp_path, tmp_path / "out") == 1
-    assert "expected frames.csv or videos/SITE_real.*" in capsys.readouterr().err
+    assert (
+        "expected frames.csv with pictures, or videos/SITE_real.*"
+        in capsys.readouterr().err
+    )

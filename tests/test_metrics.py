@@ -272,5 +272,13 @@ def test_halves_at_a_wished_bpcer():
     assert found == pytest.approx((0.5, 0.25))
 
 
+def test_each_half_holds_every_kind_of_attack():
+    """Of a dataset the prints come before the replays."""
+    attacks = [""] * 4 + ["print"] * 2 + ["replay"] * 2
+    scores = np.array([0.9, 0.8, 0.9, 0.8, 0.1, 0.1, 0.7, 0.7])
+
+    assert rates_calibrated(scores, attacks) == (0, 0)
+
+
 def test_one_face_of_a_class_has_no_halves():
     assert rates_calibrated(np.array([0.9, 0.8, 0.1]), ["", "", "print"]) is None

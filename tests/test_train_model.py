@@ -17,7 +17,13 @@ from liveness.cli import run
 from liveness.dataset import Sample
 from liveness.errors import DatasetError
 from liveness.evaluation import ScoredFaces
-from liveness.model_files import ModelPaths, load_keras_model, load_model, sha256_of
+from liveness.model_files import (
+    ModelPaths,
+    load_keras_model,
+    load_model,
+    read_card,
+    sha256_of,
+)
 
 
 @pytest.fixture
@@ -75,6 +81,8 @@ def test_networks_are_averaged(start, small_dataset, trained, tmp_path):
         for folder in (trained, tmp_path)
     )
     assert two == 2 * one
+    cards = [read_card(folder / "liveness.json") for folder in (trained, tmp_path)]
+    assert [card.networks for card in cards] == [1, 2]
     model = load_model(ModelPaths(tmp_path / "liveness.h5", tmp_path / "le.pickle"))
     assert model.network.runtime == "OpenCV"
 
