@@ -106,10 +106,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def score_faces(
     arguments: argparse.Namespace,
+    clips: list[tuple[str, Path]],
     classifier: "LivenessClassifier",
     changes: "dict[str, Change]",
 ) -> "tuple[ScoredFaces, dict[str, np.ndarray]]":
-    """Score the crops of the datasets and the faces in the clips.
+    """Score the crops of the datasets and the faces in the clips of ``_clips``.
 
     Returns:
         The faces as they are, and the scores of them after each of the changes.
@@ -123,7 +124,7 @@ def score_faces(
 
     crops = itertools.chain(
         _dataset_crops(arguments.dataset, classifier.card.crop_scale),
-        _clip_crops(arguments, classifier.card.crop_scale),
+        _clip_crops(clips, arguments.detector, classifier.card.crop_scale),
     )
     rows, scores = [], []
     changed: dict[str, list[np.ndarray]] = {name: [] for name in changes}
@@ -155,7 +156,11 @@ def calibrate(
 ) -> float:
     """Choose the threshold on these faces and write it into the model's card."""
     from liveness.errors import ModelError
-    from liveness.metrics import equal_error, error_rates, threshold_for_bpcer
+    from liveness.metrics import (
+        calibrated_threshold,
+        error_rates,
+        rates_calibrated,
+    )
     from liveness.model_files import find_model, sha256_of, write_card
 
     if classifier.card.model_sha256 is None:
@@ -166,13 +171,9 @@ def calibrate(
             f"'{paths.card}' was written for another model file than '{paths.model}': "
             "it takes no threshold"
         )
-    if arguments.bpcer is None:
-        rule, threshold = "equal error", equal_error(faces.scores, faces.attacks)[1]
-    else:
-        rule = f"BPCER of at most {arguments.bpcer:.1%}"
-        threshold = threshold_for_bpcer(
-            faces.scores, faces.attacks, bpcer=arguments.bpcer
-        )
+    bpcer = arguments.bpcer
+    rule = "equal error" if bpcer is None else f"BPCER of at most {bpcer:.1%}"
+    threshold = calibrated_threshold(faces.scores, faces.attacks, bpcer=bpcer)
     inputs = [*arguments.dataset, *arguments.real, *arguments.fake]
     attacks = sum(attack != "" for attack in faces.attacks)
     real = len(faces.paths) - attacks
@@ -194,6 +195,13 @@ def calibrate(
     )
     write_card(card, paths.card)
     logger.info("wrote the threshold %.3f (%s) into %s", threshold, rule, paths.card)
+    logger.warning("the report is on the faces that the threshold was chosen on")
+    if own := rates_calibrated(faces.scores, faces.attacks, bpcer=bpcer):
+        logger.warning(
+            "each half of them at the threshold of the other half: APCER %.1f%%, "
+            "BPCER %.1f%%, which is nearer to what to expect",
+            *(100 * rate for rate in own),
+        )
     return float(threshold)
 
 
@@ -213,13 +221,13 @@ def main(argv: list[str] | None = None) -> int:
     from liveness.dataset import files_of
     from liveness.evaluation import evaluate, write_scores
     from liveness.files import check_output_files
-    from liveness.metrics import rates_calibrated
     from liveness.model_files import find_model
 
+    clips = _clips(arguments)
     outputs = (arguments.scores, arguments.json, arguments.plot)
     inputs = itertools.chain(
         find_model(arguments.model, arguments.le).files,
-        (clip for _, clip in _clips(arguments)),
+        (clip for _, clip in clips),
         files_of(arguments.dataset),
     )
     check_output_files([path for path in outputs if path], inputs=inputs)
@@ -228,19 +236,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     logger.info(classifier.description)
     faces, changed = score_faces(
-        arguments, classifier, CHANGES if arguments.changes else {}
+        arguments, clips, classifier, CHANGES if arguments.changes else {}
     )
     threshold = classifier.threshold
     if arguments.calibrate:
         threshold = calibrate(arguments, faces, classifier)
-        logger.warning("the report is on the faces that the threshold was chosen on")
-        own = rates_calibrated(faces.scores, faces.attacks, bpcer=arguments.bpcer)
-        if own:
-            logger.warning(
-                "each half of them at the threshold of the other half: APCER %.1f%%, "
-                "BPCER %.1f%%, which is nearer to what to expect",
-                *(100 * rate for rate in own),
-            )
     evaluation = evaluate(faces, threshold=threshold, changed=changed)
     print(evaluation.as_text())
     if arguments.scores:
@@ -287,14 +287,13 @@ def _dataset_crops(
 
 
 def _clip_crops(
-    arguments: argparse.Namespace, scale: float
+    clips: list[tuple[str, Path]], detector_folder: Path, scale: float
 ) -> "Iterator[tuple[str, str, str, np.ndarray]]":
     """Path, attack, source and crop of the best face in frames of the clips."""
     from liveness.faces import FaceDetector
     from liveness.preprocess import crop_face
 
-    clips = _clips(arguments)
-    detector = FaceDetector(arguments.detector) if clips else None
+    detector = FaceDetector(detector_folder) if clips else None
     for attack, clip in clips:
         found = examined = 0
         for image, faces in _detections(clip, detector):

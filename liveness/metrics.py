@@ -139,6 +139,15 @@ def threshold_for_bpcer(
     return float(ordered[min(refused, len(ordered) - 1)])
 
 
+def calibrated_threshold(
+    scores: np.ndarray, attacks: Sequence[str], *, bpcer: float | None
+) -> float:
+    """The threshold for a wished BPCER, or of equal error where none is wished."""
+    if bpcer is None:
+        return equal_error(scores, attacks)[1]
+    return threshold_for_bpcer(scores, attacks, bpcer=bpcer)
+
+
 def rates_calibrated(
     scores: np.ndarray, attacks: Sequence[str], *, bpcer: float | None = None
 ) -> tuple[float, float] | None:
@@ -151,7 +160,7 @@ def rates_calibrated(
     Args:
         scores: (N,) probabilities of bona fide.
         attacks: Kind of attack of each face, empty for bona fide.
-        bpcer: Thresholds are for this BPCER; None for equal error.
+        bpcer: As in ``calibrated_threshold``.
 
     Returns:
         The rates, or None where a class has too few faces to be in both halves.
@@ -168,10 +177,7 @@ def rates_calibrated(
         return None
     found = []
     for chosen in (is_late, ~is_late):
-        if bpcer is None:
-            _, threshold = equal_error(scores[chosen], kinds[chosen])
-        else:
-            threshold = threshold_for_bpcer(scores[chosen], kinds[chosen], bpcer=bpcer)
+        threshold = calibrated_threshold(scores[chosen], kinds[chosen], bpcer=bpcer)
         rest = error_rates(scores[~chosen], kinds[~chosen], threshold=threshold)
         found.append((rest.apcer, rest.bpcer))
     apcer, refused = np.mean(found, axis=0)
