@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 FILTERS = (16, 32, 64, 96)  # of each block; the family's original has 16 and 32
 DENSE_UNITS = 64
-LOGITS = "logits_"
+LOGITS = "logits_"  # how the name of each view's last layer starts
 FACE_WEIGHT = 0.3  # what is around a face tells more than the face; MODEL_CARD.md
 
 
@@ -28,7 +28,7 @@ class LivenessNet:
 
         Each three channels of the input are one view of the face (inside the face,
         the face with its surroundings). A view has layers of its own, which end in
-        a layer ``LOGITS`` with its number; training is of each by itself. The sum
+        a layer ``LOGITS`` with its number; ``each_view`` has them apart. The sum
         decides, with the first view weighing ``FACE_WEIGHT`` where there are
         others. The first is meant to lie inside the face: it drops single values in
         training, the others whole maps. A view that is not there is black, and its
@@ -69,6 +69,26 @@ class LivenessNet:
             logits[0] = layers.Rescaling(FACE_WEIGHT)(logits[0])
             logits = [layers.Add()(logits)]
         return Model(inputs, layers.Softmax()(*logits))
+
+    @staticmethod
+    def each_view(network):
+        """The same weights, with the logits of each view by itself, to train them.
+
+        Args:
+            network: Of ``build``.
+
+        Returns:
+            keras.Model: The input of the network to (N, views, classes) float32.
+        """
+        from keras import Model, ops
+
+        found = {
+            one.name: one.output
+            for one in network.layers
+            if one.name.startswith(LOGITS)
+        }
+        logits = [found[name] for name in sorted(found)]
+        return Model(network.input, ops.stack(logits, axis=1))
 
     @staticmethod
     def average(networks: Sequence):

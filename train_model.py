@@ -103,7 +103,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("plot.png"),
         metavar="PNG",
-        help="loss and accuracy of each epoch, of several networks one after another",
+        help="loss and accuracy of each epoch",
     )
     files.add_argument(
         "-c",
@@ -224,7 +224,7 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
     train_pixels, validation_pixels = _read_parts(samples, options, arguments)
     trained_on = describe(train_pixels.samples)
     logger.info("training on %s", trained_on)
-    model, history = train_average(
+    model, histories = train_average(
         train_pixels, validation_pixels, LivenessNet, options
     )
     if validation_pixels is None:
@@ -244,7 +244,7 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
         networks=options.networks,
     )
     paths = save_trained_model(model, arguments.model, arguments.le, card)
-    save_history(arguments.plot, history)
+    save_history(arguments.plot, histories)
     accepted = judged.scores >= rates.threshold
     save_confusion_matrix(arguments.cm, judged.is_bona_fide, accepted)
     parts = [pixels for pixels in (train_pixels, validation_pixels) if pixels]

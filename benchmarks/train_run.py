@@ -50,7 +50,7 @@ def our_rate(paths: list[Path], batch_size: int) -> dict[str, float]:
     logger.setLevel(logging.INFO)
     logger.addHandler(Watch())
     sys.addaudithook(count_pictures)
-    train(training, validation, LivenessNet.build, options)
+    train(training, validation, LivenessNet, options)
     images = max(STEPS * batch_size, 640) // batch_size * batch_size * (EPOCHS - 1)
     return {
         "images_per_s": images / (ends[-1] - ends[0]),
@@ -118,7 +118,7 @@ def our_memory(paths: list[Path], count: int) -> dict[str, float]:
     training = load_pixels(samples_of(paths, count=count), options, to_train=True)
     read_s = time.perf_counter() - start
     validation = load_pixels(samples_of(paths, count=count // 10), options)
-    train(training, validation, LivenessNet.build, options)
+    train(training, validation, LivenessNet, options)
     return {
         "tensorflow_mib": before_mib,
         "mib": _memory_mib("VmHWM") - before_mib,

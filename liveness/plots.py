@@ -18,20 +18,27 @@ DPI = 120
 COLOURS = {REAL: "tab:green", FAKE: "tab:red"}
 
 
-def save_history(path: Path, history: Mapping[str, Sequence[float]]) -> None:
+def save_history(
+    path: Path, histories: Sequence[Mapping[str, Sequence[float]]]
+) -> None:
     """Loss and accuracy of training and validation, epoch by epoch.
 
     Args:
         path: PNG file to write.
-        history: Values of each epoch by Keras' names (``loss``, ``val_loss``,
-            ``accuracy``, ``val_accuracy``); those of validation may be missing.
+        histories: Of each network, the values of each epoch by Keras' names
+            (``loss``, ``val_loss``, ``accuracy``, ``val_accuracy``); those of
+            validation may be missing.
     """
     figure = _figure(10, 4)
-    epochs = range(1, len(history["loss"]) + 1)
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        axes.plot(epochs, history[name], ".-", label="training (augmented)")
-        if f"val_{name}" in history:  # not where everything trained
-            axes.plot(epochs, history[f"val_{name}"], ".-", label="validation")
+        for number, history in enumerate(histories, 1):
+            which = f", network {number}" if len(histories) > 1 else ""
+            epochs = range(1, len(history[name]) + 1)
+            label = f"training (augmented){which}"
+            axes.plot(epochs, history[name], ".-", label=label)
+            if f"val_{name}" in history:  # not where everything trained
+                values = history[f"val_{name}"]
+                axes.plot(epochs, values, ".-", label=f"validation{which}")
         axes.set(xlabel="epoch", ylabel=name, title=name.capitalize())
         axes.xaxis.get_major_locator().set_params(integer=True)  # no half epochs
         axes.grid(alpha=0.3)

@@ -41,7 +41,6 @@ TRAINING_SIZE_PX = 104  # of such a view
 EPOCH_SAMPLES = (640, 16000)  # least and most pictures drawn for one epoch
 SCORING_BATCH = 256
 LABEL_SMOOTHING = 0.05
-LOGITS = "logits_"  # how the name of each view's last layer starts
 WEIGHT_DECAY = 1e-2
 AVERAGING_MOMENTUM = 0.99  # of the averaged weights: about the last 100 batches
 SIMULATED = "simulated "  # how the name of a simulated kind of attack starts
@@ -235,7 +234,7 @@ def load_pixels(
 def train(
     training: Pixels,
     validation: Pixels | None,
-    build: Callable[[int, int, int, int], keras.Model],
+    network: type,
     options: TrainingOptions,
 ) -> tuple[keras.Model, dict[str, list[float]]]:
     """Train a network, with early stopping on the validation loss if there is one.
@@ -247,8 +246,7 @@ def train(
             weigh alike.
         validation: Never augmented; classes weigh alike in its loss. None trains
             for all epochs.
-        build: Makes the network from width, height, depth and classes; the logits
-            of each view come from a layer named ``LOGITS`` and the view's number.
+        network: LivenessNet, or what has its ``build`` and ``each_view``.
         options: How.
 
     Returns:
@@ -257,8 +255,8 @@ def train(
     keep_freed_memory()
     keras.utils.set_random_seed(options.seed)
     side, views = options.input_size_px, len(options.view_scales)
-    model = build(side, side, 3 * views, len(LABELS))
-    learner = _each_view(model)
+    model = network.build(side, side, 3 * views, len(LABELS))
+    learner = network.each_view(model)
     count = int(np.clip(len(training.samples), *EPOCH_SAMPLES))
     steps = max(1, count // options.batch_size)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -313,30 +311,28 @@ def train_average(
     validation: Pixels | None,
     network: type,
     options: TrainingOptions,
-) -> tuple[keras.Model, dict[str, list[float]]]:
+) -> tuple[keras.Model, list[dict[str, list[float]]]]:
     """``train`` several networks one after the other, and join them into one.
 
     Args:
         training: As in ``train``.
         validation: As in ``train``.
-        network: LivenessNet, or what has its ``build`` and ``average``.
+        network: LivenessNet, or what has its functions.
         options: How, and how many networks; each has the next seed for its weights
             and for what is drawn, and all have the same samples.
 
     Returns:
-        The network whose logits are the mean of theirs, and the histories of all,
-        one after the other.
+        The network whose logits are the mean of theirs, and the history of each.
     """
-    models, together = [], {}
+    models, histories = [], []
     for number in range(options.networks):
         if options.networks > 1:
             logger.info("network %d of %d", number + 1, options.networks)
         own = replace(options, seed=(options.seed + number) % 2**32)
-        model, history = train(training, validation, network.build, own)
+        model, history = train(training, validation, network, own)
         models.append(model)
-        for name, values in history.items():
-            together.setdefault(name, []).extend(values)
-    return network.average(models), together
+        histories.append(history)
+    return network.average(models), histories
 
 
 def score(model: keras.Model, pixels: Pixels) -> np.ndarray:
@@ -346,15 +342,6 @@ def score(model: keras.Model, pixels: Pixels) -> np.ndarray:
         for start in range(0, len(pixels.samples), SCORING_BATCH)
     ]
     return np.concatenate([np.asarray(one, np.float64)[:, 1] for one in outputs])
-
-
-def _each_view(model: keras.Model) -> keras.Model:
-    """The same weights, with the logits of each view by itself: (N, views, labels)."""
-    found = {
-        one.name: one.output for one in model.layers if one.name.startswith(LOGITS)
-    }
-    logits = [found[name] for name in sorted(found)]
-    return keras.Model(model.input, keras.ops.stack(logits, axis=1))
 
 
 class _EpochLog(keras.callbacks.Callback):

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from liveness import plots
 from liveness.plots import save_confusion_matrix, save_evaluation, save_history
 
 HISTORY = {
@@ -12,8 +13,11 @@ HISTORY = {
 }
 
 
-def draw_history(path, epochs=3):
-    save_history(path, {name: values[:epochs] for name, values in HISTORY.items()})
+def draw_history(path, epochs=(3,)):
+    save_history(
+        path,
+        [{name: values[:last] for name, values in HISTORY.items()} for last in epochs],
+    )
 
 
 def draw_matrix(path, faces=40):
@@ -46,10 +50,21 @@ def test_figure_is_a_png_with_ink(tmp_path, draw):
 
 
 def test_one_epoch_and_one_class_are_drawn(tmp_path):
-    draw_history(tmp_path / "a.png", epochs=1)
+    draw_history(tmp_path / "a.png", epochs=[1])
     save_confusion_matrix(tmp_path / "b.png", np.array([True]), np.array([True]))
 
     assert all(cv2.imread(str(tmp_path / n)) is not None for n in ("a.png", "b.png"))
+
+
+def test_each_network_has_its_curves(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots, "_save", lambda figure, _: drawn.append(figure))
+    draw_history(tmp_path / "a.png", epochs=(3, 2))
+
+    for axes in drawn[0].axes:
+        epochs = [list(line.get_xdata()) for line in axes.lines]
+        assert epochs == [[1, 2, 3], [1, 2, 3], [1, 2], [1, 2]]
+        assert "validation, network 2" in axes.get_legend_handles_labels()[1]
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0])
