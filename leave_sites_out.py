@@ -58,12 +58,13 @@ _worker: dict[str, Any] = {}  # what a process for folds keeps from one to the n
 
 @dataclass(frozen=True)
 class Fold:
-    """Samples of the parts (sites, people) that were left out, and their scores.
+    """Samples that were left out, the part (site, person) of each, and the scores.
 
     ``changed`` has the scores after each change of light, colours or focus.
     """
 
     samples: "list[Sample]"
+    parts: list[str]
     scores: "np.ndarray"
     changed: "dict[str, np.ndarray]" = field(default_factory=dict)
 
@@ -86,6 +87,22 @@ class SiteResult:
     bpcer: float
     acer: float
     acer_calibrated: float | None
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Of a figure over so many sites, with its 95 % interval; one site has none."""
+
+    value: float
+    interval: tuple[float, float] | None
+    sites: int
+
+    def __str__(self) -> str:
+        """In percent."""
+        if self.interval is None:
+            return f"{self.value:.1%}"
+        low, high = self.interval
+        return f"{self.value:.1%} ({low:.1%} to {high:.1%})"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -260,7 +277,8 @@ def measure_fold(
         name: score(model, load_pixels(left_out.samples, options, change=change))
         for name, change in (CHANGES if changes else {}).items()
     }
-    return Fold(left_out.samples, score(model, left_out), changed)
+    parts = [part_of(sample, within) for sample in left_out.samples]
+    return Fold(left_out.samples, parts, score(model, left_out), changed)
 
 
 def measure_folds(
@@ -402,32 +420,29 @@ def _read_pixels(
     return to_train, filmed
 
 
-def threshold_without(
-    folds: Sequence[Fold], number: int, *, within: str | None = None
-) -> float:
+def threshold_without(folds: Sequence[Fold], number: int) -> float:
     """Equal error on the folds but this one; each part counts alike."""
     import numpy as np
 
     from liveness.metrics import equal_error, weights_of_sources
 
     others = [fold for other, fold in enumerate(folds) if other != number]
-    samples = [sample for fold in others for sample in fold.samples]
-    attacks = [sample.attack for sample in samples]
-    weights = weights_of_sources([part_of(s, within) for s in samples], attacks)
+    attacks = [sample.attack for fold in others for sample in fold.samples]
+    parts = [part for fold in others for part in fold.parts]
+    weights = weights_of_sources(parts, attacks)
     scores = np.concatenate([fold.scores for fold in others])
     return equal_error(scores, attacks, weights=weights)[1]
 
 
-def rates_by_part(
-    fold: Fold, threshold: float, *, within: str | None = None
-) -> list[SiteResult]:
+def rates_by_part(fold: Fold, threshold: float) -> list[SiteResult]:
     """Rates of each part, crops and full frames apart; one class only is left out."""
     import numpy as np
 
     from liveness.metrics import error_rates, rates_calibrated
 
     results = []
-    keys = [(part_of(s, within), WIDE if s.crop_scale else TIGHT) for s in fold.samples]
+    kinds = [WIDE if sample.crop_scale else TIGHT for sample in fold.samples]
+    keys = list(zip(fold.parts, kinds, strict=True))
     for site, kind in sorted(set(keys)):
         rows = [number for number, key in enumerate(keys) if key == (site, kind)]
         attacks = [fold.samples[row].attack for row in rows]
@@ -468,46 +483,45 @@ def table(results: Sequence[SiteResult]) -> str:
             f"{one.acer:>8.1%}" + ("" if calibrated is None else f"{calibrated:>9.1%}")
         )
     for name, figures in means(results).items():
+        most = max(mean.sites for mean in figures.values())
         values = "  ".join(
-            f"{figure} {value:.1%}"
-            + (f" ({ends[0]:.1%} to {ends[1]:.1%})" if ends else "")
-            for figure, (value, ends) in figures.items()
+            f"{figure} {mean}"
+            + (f" over {mean.sites} of the sites" if mean.sites < most else "")
+            for figure, mean in figures.items()
         )
         lines.append(f"mean over sites, {name}: {values}")
     return "\n".join(lines)
 
 
-def means(
-    results: Sequence[SiteResult],
-) -> dict[str, dict[str, tuple[float, tuple[float, float] | None]]]:
-    """Mean over sites with its 95 % interval, by drawing sites, for each kind.
+def means(results: Sequence[SiteResult]) -> dict[str, dict[str, Mean]]:
+    """Mean of each figure over sites, for each kind of faces and attacks.
 
-    One site alone has no interval. A site without a figure does not count in it.
+    A site without a figure does not count in it.
     """
+    found: dict[str, dict[str, Mean]] = {}
+    for kind, attack in sorted({(one.kind, one.attack) for one in results}):
+        chosen = [one for one in results if (one.kind, one.attack) == (kind, attack)]
+        figures = found[f"{kind}, {attack}, {len(chosen)} sites"] = {}
+        for figure, name in FIGURES.items():
+            values = {one.site: getattr(one, figure) for one in chosen}
+            there = {site: one for site, one in values.items() if one is not None}
+            if there:
+                figures[name] = _mean(there)
+    return found
+
+
+def _mean(by_site: dict[str, float]) -> Mean:
+    """Mean over sites; the interval comes from drawing sites."""
     import numpy as np
 
     from liveness.metrics import draws_of_sources, interval
 
-    found: dict[str, dict[str, tuple[float, tuple[float, float] | None]]] = {}
-    for kind, attack in sorted({(one.kind, one.attack) for one in results}):
-        chosen = [one for one in results if (one.kind, one.attack) == (kind, attack)]
-        figures = {}
-        for figure, name in FIGURES.items():
-            by_site = {
-                one.site: value
-                for one in chosen
-                if (value := getattr(one, figure)) is not None
-            }
-            if not by_site:
-                continue
-            values = np.array(list(by_site.values()))
-            ends = None
-            if len(values) > 1:
-                draws = draws_of_sources(list(by_site))
-                ends = interval([float(values[rows].mean()) for rows in draws])
-            figures[name] = (float(values.mean()), ends)
-        found[f"{kind}, {attack}, {len(chosen)} sites"] = figures
-    return found
+    values = np.array(list(by_site.values()))
+    ends = None
+    if len(values) > 1:
+        draws = draws_of_sources(list(by_site))
+        ends = interval([float(values[rows].mean()) for rows in draws])
+    return Mean(float(values.mean()), ends, len(values))
 
 
 def table_of_changes(changed: dict[str, Sequence[SiteResult]]) -> str:
@@ -522,7 +536,9 @@ def table_of_changes(changed: dict[str, Sequence[SiteResult]]) -> str:
     lines = []
     for kind in next(iter(means_of.values())):
         figures = {
-            name: [found[kind][rate][0] for rate in ("APCER", "BPCER", "ACER", "EER")]
+            name: [
+                found[kind][rate].value for rate in ("APCER", "BPCER", "ACER", "EER")
+            ]
             for name, found in means_of.items()
         }
         lines += ["", *lines_of_changes(kind, figures, width=34)]
@@ -535,7 +551,7 @@ def main(argv: list[str] | None = None) -> int:
     set_up_logging(verbose=arguments.verbose)
     from liveness.dataset import files_of, read_dataset
     from liveness.evaluation import UNCHANGED
-    from liveness.files import check_output_files, write_atomically
+    from liveness.files import check_output_files
     from liveness.model_files import import_keras
 
     outputs = [path for path in (arguments.scores, arguments.json) if path]
@@ -564,35 +580,49 @@ def main(argv: list[str] | None = None) -> int:
     ):
         folds.append(fold)
         if arguments.scores:  # after each: a fold takes long
-            _write_scores(arguments.scores, folds, within)
-    results = _results(folds, within)
-    unchanged = results[UNCHANGED]
-    print(table(unchanged))
+            _write_scores(arguments.scores, folds)
+    results = _results(folds)
+    print(table(results[UNCHANGED]))
     if arguments.changes:
         print(table_of_changes(results))
     if arguments.json:
-        content = {"sites": list(map(asdict, unchanged)), "means": means(unchanged)}
-        if arguments.changes:
-            content["changed"] = {name: means(each) for name, each in results.items()}
-        write_atomically(arguments.json, json.dumps(content, indent=2).encode())
+        _write_table(arguments.json, results)
     return EXIT_OK
 
 
-def _results(folds: Sequence[Fold], within: str | None) -> dict[str, list[SiteResult]]:
+def _results(folds: Sequence[Fold]) -> dict[str, list[SiteResult]]:
     """Of all folds, as the faces are and after each change."""
     from liveness.evaluation import UNCHANGED
 
     results: dict[str, list[SiteResult]] = {}
     for number, fold in enumerate(folds):
-        threshold = threshold_without(folds, number, within=within)
+        threshold = threshold_without(folds, number)
         for name, scores in {UNCHANGED: fold.scores, **fold.changed}.items():
             seen = replace(fold, scores=scores)
-            rates = rates_by_part(seen, threshold, within=within)
-            results.setdefault(name, []).extend(rates)
+            results.setdefault(name, []).extend(rates_by_part(seen, threshold))
     return results
 
 
-def _write_scores(path: Path, folds: Sequence[Fold], within: str | None) -> None:
+def _write_table(path: Path, results: dict[str, list[SiteResult]]) -> None:
+    """The rows and means of the unchanged faces, and the means after each change."""
+    from liveness.evaluation import UNCHANGED
+    from liveness.files import write_atomically
+
+    figures = {
+        change: {
+            kind: {name: asdict(mean) for name, mean in each.items()}
+            for kind, each in means(rows).items()
+        }
+        for change, rows in results.items()
+    }
+    rows = list(map(asdict, results[UNCHANGED]))
+    content = {"sites": rows, "means": figures[UNCHANGED]}
+    if len(figures) > 1:
+        content["changed"] = figures
+    write_atomically(path, json.dumps(content, indent=2).encode())
+
+
+def _write_scores(path: Path, folds: Sequence[Fold]) -> None:
     """The scores of the folds so far; train_model.py reads them."""
     import numpy as np
 
@@ -602,7 +632,7 @@ def _write_scores(path: Path, folds: Sequence[Fold], within: str | None) -> None
     faces = ScoredFaces(
         [str(sample.path) for sample in samples],
         [sample.attack for sample in samples],
-        [part_of(sample, within) for sample in samples],
+        [part for fold in folds for part in fold.parts],
         np.concatenate([fold.scores for fold in folds]),
     )
     write_scores(path, faces)

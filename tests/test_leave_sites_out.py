@@ -16,9 +16,11 @@ import leave_sites_out
 from conftest import write_dataset
 from leave_sites_out import (
     Fold,
+    Mean,
     check_folds,
     deal_parts,
     means,
+    part_of,
     rates_by_part,
     table,
     table_of_changes,
@@ -35,6 +37,11 @@ SCRIPT = Path(leave_sites_out.__file__)
 def sample(site, attack="", scale=2.7):
     label = "fake" if attack else "real"
     return Sample(Path("x.png"), label, attack, site, "s", crop_scale=scale)
+
+
+def fold_of(samples, scores, changed=None, within=None):
+    parts = [part_of(one, within) for one in samples]
+    return Fold(samples, parts, np.array(scores), changed or {})
 
 
 def test_every_attacked_site_is_left_out_once():
@@ -63,16 +70,16 @@ def test_groups_of_one_site_are_left_out():
 def test_groups_are_reported_apart():
     samples = [sample(f"a/{group}", kind) for group in "pq" for kind in ("", "print")]
     samples += [sample("b/x"), sample("b/x", "replay")]
-    fold = Fold(samples, np.array([0.9, 0.1, 0.9, 0.8, 0.9, 0.1]))
+    fold = fold_of(samples, [0.9, 0.1, 0.9, 0.8, 0.9, 0.1], within="a")
 
-    found = {one.site: one.apcer for one in rates_by_part(fold, 0.5, within="a")}
+    found = {one.site: one.apcer for one in rates_by_part(fold, 0.5)}
     assert found == {"a/p": 0, "a/q": 1, "b": 0}
 
 
 def test_threshold_is_of_the_other_folds_and_sites_count_alike():
     def fold(site, real, fake):
         samples = [sample(site)] * len(real) + [sample(site, "x")] * len(fake)
-        return Fold(samples, np.array([*real, *fake]))
+        return fold_of(samples, [*real, *fake])
 
     own = fold("a", [0.99], [0.98])
     # Site b alone would give 0.85. It has many faces, and still counts once.
@@ -86,15 +93,20 @@ def test_threshold_is_of_the_other_folds_and_sites_count_alike():
 
 
 def test_people_count_alike_in_their_threshold():
-    def fold(person, real, fake, count):
-        samples = [sample(f"a/{person}")] * count + [sample(f"a/{person}", "x")] * count
-        return Fold(samples, np.array([real] * count + [fake] * count))
+    def folds(within):
+        found = []
+        for person, real, fake, count in (
+            *(("p", 0.9, 0.1, 1), ("q", 0.9, 0.8, 30)),
+            ("r", 0.3, 0.2, 2),
+        ):
+            samples = [sample(f"a/{person}", attack) for attack in ("", "x")] * count
+            found.append(fold_of(samples, [real, fake] * count, within=within))
+        return found
 
-    folds = [fold("p", 0.9, 0.1, 1), fold("q", 0.9, 0.8, 30), fold("r", 0.3, 0.2, 2)]
     # At 0.85 half of the people's real faces are refused, at 0.25 half of the
     # attacks pass: the middle of 0.3 and 0.8. Person q alone would give 0.85.
-    assert threshold_without(folds, 0, within="a") == pytest.approx(0.55)
-    assert threshold_without(folds, 0) == pytest.approx(0.85)
+    assert threshold_without(folds("a"), 0) == pytest.approx(0.55)
+    assert threshold_without(folds(None), 0) == pytest.approx(0.85)
 
 
 def test_folds_that_would_leave_no_threshold_are_refused_first():
@@ -119,7 +131,7 @@ def test_rates_keep_sites_and_kinds_apart():
     samples += [sample("b"), sample("c", "print")]  # one class only: no rates
     scores = np.array([0.9, 0.2, 0.8, 0.3, 0.1, 0.9, 0.1])
 
-    crops, frames = rates_by_part(Fold(samples, scores), 0.5)
+    crops, frames = rates_by_part(fold_of(samples, scores), 0.5)
     assert (crops.site, crops.kind, crops.attack) == ("a", "crops", "print")
     assert (crops.faces, frames.faces) == (2, 3)
     assert (crops.apcer, crops.bpcer, crops.eer) == (0, 1, 0)
@@ -131,7 +143,7 @@ def test_a_site_at_a_threshold_of_its_own():
     samples = [sample("a", attack) for attack in ["", ""] + ["print"] * 2]
     scores = np.array([0.35, 0.4, 0.1, 0.2])
 
-    (one,) = results = rates_by_part(Fold(samples, scores), 0.5)
+    (one,) = results = rates_by_part(fold_of(samples, scores), 0.5)
     assert (one.acer, one.acer_calibrated) == (0.5, 0)
     assert table(results).splitlines()[1].endswith(" 50.0%     0.0%")
     assert "ACER 50.0%  ACER calibrated 0.0%" in table(results)
@@ -141,11 +153,12 @@ def test_a_site_that_is_too_small_to_calibrate_is_left_out_of_that_mean():
     samples = [sample("a", attack) for attack in ("", "", "print", "print")]
     samples += [sample("b"), sample("b", "print")]
     scores = np.array([0.3, 0.3, 0.1, 0.1, 0.1, 0.2])
-    results = rates_by_part(Fold(samples, scores), 0.5)
+    results = rates_by_part(fold_of(samples, scores), 0.5)
 
     (figures,) = means(results).values()
-    assert figures["ACER calibrated"] == (0, None)
-    assert figures["EER"][0] == pytest.approx(0.5)
+    assert figures["ACER calibrated"] == Mean(0, None, sites=1)
+    assert figures["EER"].value == pytest.approx(0.5)
+    assert table(results).endswith("  ACER calibrated 0.0% over 1 of the sites")
 
 
 def test_means_are_over_sites_with_an_interval():
@@ -153,14 +166,12 @@ def test_means_are_over_sites_with_an_interval():
     for site, fooled in (("a", 0.0), ("b", 0.0), ("c", 1.0)):
         samples += [sample(site), sample(site, "print")]
         scores += [0.9, fooled * 0.8]
-    results = rates_by_part(Fold(samples, np.array(scores)), 0.5)
+    results = rates_by_part(fold_of(samples, scores), 0.5)
 
     found = means(results)
     (name,) = found
-    value, (low, high) = found[name]["APCER"]
     assert name == "full frames, print, 3 sites"
-    assert value == pytest.approx(1 / 3)
-    assert (low, high) == (0, 1)
+    assert found[name]["APCER"] == Mean(pytest.approx(1 / 3), (0, 1), sites=3)
     assert "APCER 33.3% (0.0% to 100.0%)" in table(results)
     assert means(results) == found
 
@@ -170,15 +181,15 @@ def test_a_change_is_measured_at_the_threshold_of_the_unchanged(capsys):
     samples = [sample(site, attack) for site in "ab" for attack in ("", "replay")]
     scores = np.array([0.6, 0.4, 0.6, 0.4])
     folds = [
-        Fold(samples[at : at + 2], part, {"bluer": part - 0.3})
+        fold_of(samples[at : at + 2], part, {"bluer": part - 0.3})
         for at, part in ((0, scores[:2]), (2, scores[2:]))
     ]
 
-    results = leave_sites_out._results(folds, None)
+    results = leave_sites_out._results(folds)
     text = table_of_changes(results)
     (kind,) = means(results["bluer"])
-    assert means(results["bluer"])[kind]["BPCER"][0] == 1
-    assert means(results["bluer"])[kind]["EER"][0] == 0
+    assert means(results["bluer"])[kind]["BPCER"].value == 1
+    assert means(results["bluer"])[kind]["EER"].value == 0
     assert text.splitlines() == [
         "",
         "full frames, replay, 2 sites         APCER   BPCER    ACER     EER",
@@ -189,9 +200,10 @@ def test_a_change_is_measured_at_the_threshold_of_the_unchanged(capsys):
 
 def test_one_site_has_no_interval():
     samples = [sample("a"), sample("a", "print")]
-    results = rates_by_part(Fold(samples, np.array([0.9, 0.8])), 0.5)
+    results = rates_by_part(fold_of(samples, [0.9, 0.8]), 0.5)
 
-    assert means(results)["full frames, print, 1 sites"]["APCER"] == (1, None)
+    found = means(results)["full frames, print, 1 sites"]
+    assert found["APCER"] == Mean(1, None, sites=1)
     assert "APCER 100.0%  BPCER 0.0%" in table(results)
 
 
@@ -216,7 +228,9 @@ def test_small_run_scores_every_site(sites, tmp_path, short_training, capsys):
     content = json.loads((tmp_path / "t.json").read_text())
     assert [one["site"] for one in sorted(content["sites"], key=str)] == [*"abcd"]
     assert all(f"\n{site}  " in out for site in "abcd")
+    (figures,) = content["means"].values()
     assert list(content["means"]) == ["full frames, print+screen, 4 sites"]
+    assert figures["EER"].keys() == {"value", "interval", "sites"}
     assert list(content["changed"]) == ["as they are", *CHANGES]
     assert content["changed"]["as they are"] == content["means"]
     assert len({json.dumps(found) for found in content["changed"].values()}) > 1
