@@ -209,28 +209,14 @@ def main(argv: list[str] | None = None) -> int:
     """Score, report and, if asked to, calibrate."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
-    if not (arguments.dataset or arguments.real or arguments.fake):
-        parser.error("nothing to measure on: give -d, or --real and --fake")
-    if arguments.bpcer is not None and not arguments.calibrate:
-        parser.error("--bpcer goes with --calibrate")
-    if arguments.calibrate and arguments.threshold is not None:
-        parser.error("--calibrate chooses the threshold: leave out --threshold")
+    _check_usage(parser, arguments)
     set_up_logging(verbose=arguments.verbose)
     from liveness.changes import CHANGES
     from liveness.classifier import LivenessClassifier
-    from liveness.dataset import files_of
     from liveness.evaluation import evaluate, write_scores
-    from liveness.files import check_output_files
-    from liveness.model_files import find_model
 
     clips = _clips(arguments)
-    outputs = (arguments.scores, arguments.json, arguments.plot)
-    inputs = itertools.chain(
-        find_model(arguments.model, arguments.le).files,
-        (clip for _, clip in clips),
-        files_of(arguments.dataset),
-    )
-    check_output_files([path for path in outputs if path], inputs=inputs)
+    _check_outputs(arguments, clips)
     classifier = LivenessClassifier.load(
         arguments.model, arguments.le, threshold=arguments.threshold
     )
@@ -247,6 +233,35 @@ def main(argv: list[str] | None = None) -> int:
         write_scores(arguments.scores, faces)
     _write_figures(arguments, faces, evaluation)
     return EXIT_OK
+
+
+def _check_usage(
+    parser: argparse.ArgumentParser, arguments: argparse.Namespace
+) -> None:
+    """Ends with a usage error where options do not go together."""
+    if not (arguments.dataset or arguments.real or arguments.fake):
+        parser.error("nothing to measure on: give -d, or --real and --fake")
+    if arguments.bpcer is not None and not arguments.calibrate:
+        parser.error("--bpcer goes with --calibrate")
+    if arguments.calibrate and arguments.threshold is not None:
+        parser.error("--calibrate chooses the threshold: leave out --threshold")
+
+
+def _check_outputs(
+    arguments: argparse.Namespace, clips: list[tuple[str, Path]]
+) -> None:
+    """No result replaces a model, a clip or a file of the datasets."""
+    from liveness.dataset import files_of
+    from liveness.files import check_output_files
+    from liveness.model_files import find_model
+
+    outputs = (arguments.scores, arguments.json, arguments.plot)
+    inputs = itertools.chain(
+        find_model(arguments.model, arguments.le).files,
+        (clip for _, clip in clips),
+        files_of(arguments.dataset),
+    )
+    check_output_files([path for path in outputs if path], inputs=inputs)
 
 
 def _write_figures(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from liveness.dataset import Sample
     from liveness.evaluation import ScoredFaces
     from liveness.metrics import ErrorRates
-    from liveness.model_files import ModelPaths
+    from liveness.model_files import ModelCard, ModelPaths
     from liveness.training import Pixels, TrainingOptions
 
 LEAST_BATCH = 8  # two of a batch show the wide view as absent
@@ -185,25 +185,8 @@ def validation_share(text: str) -> float:
 
 def train_model(arguments: argparse.Namespace) -> Outcome:
     """Read, train, choose the threshold and write all files."""
-    from liveness.dataset import (
-        describe,
-        files_of,
-        read_dataset,
-        require_both_labels,
-    )
-    from liveness.evaluation import read_scores
-    from liveness.model_files import ModelCard, ModelPaths, check_output_paths
-
-    inputs = files_of(arguments.dataset)
-    if arguments.threshold_from:
-        inputs = itertools.chain([arguments.threshold_from], inputs)
-    files_of_model = ModelPaths(arguments.model, arguments.le)
-    check_output_paths(files_of_model, arguments.plot, arguments.cm, inputs=inputs)
-    scored = arguments.threshold_from and read_scores(arguments.threshold_from)
-    samples = read_dataset(arguments.dataset)
-    if not arguments.simulate_attacks:
-        require_both_labels(samples, f"the dataset {_names(arguments.dataset)}")
-
+    samples, scored = _read_inputs(arguments)
+    from liveness.dataset import describe
     from liveness.metrics import error_rates
     from liveness.model_files import import_keras, save_trained_model
     from liveness.plots import save_confusion_matrix, save_history
@@ -212,8 +195,6 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
     from liveness.training import TrainingOptions, train_average
     from livenessnet import LivenessNet
 
-    if scored:
-        _check_sites(scored, samples)
     options = TrainingOptions(
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
@@ -232,17 +213,7 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
     else:
         judged = _judged_by(model, validation_pixels)
     rates = error_rates(judged.scores, judged.attacks, threshold=judged.threshold)
-    card = ModelCard(
-        input_size_px=options.input_size_px,
-        view_scales=options.view_scales,
-        crop_scale=options.view_scales[-1],
-        threshold=judged.threshold,
-        threshold_rule=judged.rule,
-        validation=rates.as_json(),
-        trained_on=trained_on,
-        seed=options.seed,
-        networks=options.networks,
-    )
+    card = _card(options, judged, rates, trained_on)
     paths = save_trained_model(model, arguments.model, arguments.le, card)
     save_history(arguments.plot, histories)
     accepted = judged.scores >= rates.threshold
@@ -250,6 +221,28 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
     parts = [pixels for pixels in (train_pixels, validation_pixels) if pixels]
     skipped = [reason for pixels in parts for reason in pixels.skipped]
     return Outcome(paths, rates, _report(judged, rates), skipped)
+
+
+def _read_inputs(
+    arguments: argparse.Namespace,
+) -> "tuple[list[Sample], ScoredFaces | None]":
+    """The dataset and the scores for the threshold; also checks what is written."""
+    from liveness.dataset import files_of, read_dataset, require_both_labels
+    from liveness.evaluation import read_scores
+    from liveness.model_files import ModelPaths, check_output_paths
+
+    inputs = files_of(arguments.dataset)
+    if arguments.threshold_from:
+        inputs = itertools.chain([arguments.threshold_from], inputs)
+    files_of_model = ModelPaths(arguments.model, arguments.le)
+    check_output_paths(files_of_model, arguments.plot, arguments.cm, inputs=inputs)
+    scored = arguments.threshold_from and read_scores(arguments.threshold_from)
+    samples = read_dataset(arguments.dataset)
+    if not arguments.simulate_attacks:
+        require_both_labels(samples, f"the dataset {_names(arguments.dataset)}")
+    if scored:
+        _check_sites(scored, samples)
+    return samples, scored
 
 
 def _read_parts(
@@ -288,6 +281,25 @@ def _read_parts(
     logger.info("validating on %s", describe(validation_pixels.samples))
     _warn_of_imbalance([*train_pixels.samples, *validation_pixels.samples])
     return train_pixels, validation_pixels
+
+
+def _card(
+    options: "TrainingOptions", judged: Judged, rates: "ErrorRates", trained_on: str
+) -> "ModelCard":
+    """What the model's card says of this training."""
+    from liveness.model_files import ModelCard
+
+    return ModelCard(
+        input_size_px=options.input_size_px,
+        view_scales=options.view_scales,
+        crop_scale=options.view_scales[-1],
+        threshold=judged.threshold,
+        threshold_rule=judged.rule,
+        validation=rates.as_json(),
+        trained_on=trained_on,
+        seed=options.seed,
+        networks=options.networks,
+    )
 
 
 def _judged_by(model: "keras.Model", pixels: "Pixels") -> Judged:
