@@ -29,7 +29,7 @@ UPRIGHT = 0.35  # of such frames that end on the left and right, like a phone's
 NEAREST_EDGE = 0.37  # of half the side: just outside the face at a scale of 2.7
 MAX_NOISE = 0.04  # standard deviation, of the full range
 
-OTHER_LIGHT = 0.5  # of light and white balance that are far from what was filmed
+OTHER_LIGHT = 0.5  # of wide pictures in light and white balance far from the filmed
 GREY = 0.1  # of those: no colours at all, as at night
 
 _LEVELS = np.linspace(0, 1, 256, dtype=np.float32)[:, None]
@@ -44,8 +44,9 @@ class Light(NamedTuple):
     channel_gain: tuple[float, float]  # white balance, each channel
 
 
-# What a screen or paper does to colours is small, and large changes hide it; without
-# them a network goes by the colours of the cameras that it saw. MODEL_CARD.md.
+# What a screen or paper does to colours is small, and large changes hide it inside the
+# face; around it a network without them goes by the colours of the cameras that it
+# saw. MODEL_CARD.md.
 NEARLY_AS_FILMED = Light(0.25, (0.83, 1.14), 0.07, (0.91, 1.1))
 ANOTHER_LIGHT = Light(0.7, (0.6, 1.25), 0.12, (0.77, 1.3))
 
@@ -60,8 +61,9 @@ def another_camera(
             find detail that is there.
         rng: Source of all randomness.
         side_px: Side of the picture that is returned.
-        is_wide: Whether it shows what is around the face: then it moves less, and
-            the frame may end anywhere beside the face.
+        is_wide: Whether it shows what is around the face: then it moves less, the
+            frame may end anywhere beside the face, and light may be far from what
+            was filmed.
 
     Returns:
         (side_px, side_px, 3) uint8, BGR, a new picture. What was black stays black.
@@ -70,7 +72,8 @@ def another_camera(
     filmed = filmed_mask(moved)
     if is_wide:
         filmed &= _random_frame(side_px, rng)
-    result = _add_noise(_blur(_recolour(moved, rng), rng), rng)
+    recoloured = _recolour(moved, rng, is_wide)
+    result = _add_noise(_blur(recoloured, rng), rng)
     result = np.clip(np.rint(result, out=result), 0, 255, out=result)
     # What was black for want of a picture stays black.
     return cv2.copyTo(result.astype(np.uint8), filmed.astype(np.uint8))
@@ -124,10 +127,12 @@ def _random_frame(side_px: int, rng: np.random.Generator) -> np.ndarray:
     return inside
 
 
-def _recolour(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _recolour(
+    picture: np.ndarray, rng: np.random.Generator, is_wide: bool
+) -> np.ndarray:
     """(side, side, 3) float32, 0 to 255: as another camera exposes and balances it."""
     light, is_grey = NEARLY_AS_FILMED, False
-    if rng.random() < OTHER_LIGHT:
+    if is_wide and rng.random() < OTHER_LIGHT:
         light, is_grey = ANOTHER_LIGHT, rng.random() < GREY
     if is_grey:
         picture = cv2.merge([cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)] * 3)
