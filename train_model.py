@@ -185,6 +185,7 @@ def validation_share(text: str) -> float:
 
 def train_model(arguments: argparse.Namespace) -> Outcome:
     """Read, train, choose the threshold and write all files."""
+    _check_outputs(arguments)
     samples, scored = _read_inputs(arguments)
     from liveness.dataset import describe
     from liveness.metrics import error_rates
@@ -223,12 +224,9 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
     return Outcome(paths, rates, _report(judged, rates), skipped)
 
 
-def _read_inputs(
-    arguments: argparse.Namespace,
-) -> "tuple[list[Sample], ScoredFaces | None]":
-    """The dataset and the scores for the threshold; also checks what is written."""
-    from liveness.dataset import files_of, read_dataset, require_both_labels
-    from liveness.evaluation import read_scores
+def _check_outputs(arguments: argparse.Namespace) -> None:
+    """What is written can be written, and replaces nothing that is read."""
+    from liveness.dataset import files_of
     from liveness.model_files import ModelPaths, check_output_paths
 
     inputs = files_of(arguments.dataset)
@@ -236,6 +234,15 @@ def _read_inputs(
         inputs = itertools.chain([arguments.threshold_from], inputs)
     files_of_model = ModelPaths(arguments.model, arguments.le)
     check_output_paths(files_of_model, arguments.plot, arguments.cm, inputs=inputs)
+
+
+def _read_inputs(
+    arguments: argparse.Namespace,
+) -> "tuple[list[Sample], ScoredFaces | None]":
+    """The dataset, and the scores that the threshold comes from."""
+    from liveness.dataset import read_dataset, require_both_labels
+    from liveness.evaluation import read_scores
+
     scored = arguments.threshold_from and read_scores(arguments.threshold_from)
     samples = read_dataset(arguments.dataset)
     if not arguments.simulate_attacks:

@@ -44,9 +44,9 @@ class Light(NamedTuple):
     channel_gain: tuple[float, float]  # white balance, each channel
 
 
-# What a screen or paper does to colours is small, and large changes hide it inside the
-# face; around it a network without them goes by the colours of the cameras that it
-# saw. MODEL_CARD.md.
+# What a screen or paper does to colours is small, and large changes seem to hide it
+# inside the face; around it a network without them goes by the colours of the cameras
+# that it saw. MODEL_CARD.md.
 NEARLY_AS_FILMED = Light(0.25, (0.83, 1.14), 0.07, (0.91, 1.1))
 ANOTHER_LIGHT = Light(0.7, (0.6, 1.25), 0.12, (0.77, 1.3))
 

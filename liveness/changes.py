@@ -1,7 +1,8 @@
 """Faces as another camera or light would have given them, to measure a model with.
 
-Light, colours and focus change about as much as training varies them at most, noise,
-compression and distance more; people know the face at once. Amounts are our choice,
+Light, colours and focus change about as much as training varies what is around the
+face at most (inside it light and colours vary less), noise, compression and distance
+more; people know the face at once. Amounts are our choice,
 not a standard's. Black, which stands for what lies beyond the frame, stays black.
 """
 

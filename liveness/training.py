@@ -234,7 +234,7 @@ def load_pixels(
 def train(
     training: Pixels,
     validation: Pixels | None,
-    network: type,
+    architecture: type,
     options: TrainingOptions,
 ) -> tuple[keras.Model, dict[str, list[float]]]:
     """Train a network, with early stopping on the validation loss if there is one.
@@ -246,7 +246,7 @@ def train(
             weigh alike.
         validation: Never augmented; classes weigh alike in its loss. None trains
             for all epochs.
-        network: LivenessNet, or what has its ``build`` and ``each_view``.
+        architecture: LivenessNet, or what has its ``build`` and ``each_view``.
         options: How.
 
     Returns:
@@ -255,8 +255,8 @@ def train(
     keep_freed_memory()
     keras.utils.set_random_seed(options.seed)
     side, views = options.input_size_px, len(options.view_scales)
-    model = network.build(side, side, 3 * views, len(LABELS))
-    learner = network.each_view(model)
+    model = architecture.build(side, side, 3 * views, len(LABELS))
+    learner = architecture.each_view(model)
     count = int(np.clip(len(training.samples), *EPOCH_SAMPLES))
     steps = max(1, count // options.batch_size)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -309,7 +309,7 @@ def train(
 def train_average(
     training: Pixels,
     validation: Pixels | None,
-    network: type,
+    architecture: type,
     options: TrainingOptions,
 ) -> tuple[keras.Model, list[dict[str, list[float]]]]:
     """``train`` several networks one after the other, and join them into one.
@@ -317,7 +317,8 @@ def train_average(
     Args:
         training: As in ``train``.
         validation: As in ``train``.
-        network: LivenessNet, or what has its functions.
+        architecture: LivenessNet, or what has its ``build``, ``each_view`` and
+            ``average``.
         options: How, and how many networks; each has the next seed for its weights
             and for what is drawn, and all have the same samples.
 
@@ -329,10 +330,10 @@ def train_average(
         if options.networks > 1:
             logger.info("network %d of %d", number + 1, options.networks)
         own = replace(options, seed=(options.seed + number) % 2**32)
-        model, history = train(training, validation, network, own)
+        model, history = train(training, validation, architecture, own)
         models.append(model)
         histories.append(history)
-    return network.average(models), histories
+    return architecture.average(models), histories
 
 
 def score(model: keras.Model, pixels: Pixels) -> np.ndarray:

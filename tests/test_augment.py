@@ -96,6 +96,7 @@ def only(monkeypatch):
     """Switches off all variation, to switch one on."""
     off = {"FLIP": 0, "QUARTER_TURN": 0, "BLUR": 0, "NOISE": 0, "FRAMED": 0}
     off |= {"MAX_ROTATION_DEG": 0, "MAX_STRETCH": 0, "SHOWN": (1, 1)}
+    off |= {"SHOWN_WIDE": (1, 1), "MAX_SHIFT_WIDE": 0}
     as_filmed = subject.Light(0, (1, 1), 0, (1, 1))
     off |= {"OTHER_LIGHT": 0, "GREY": 0, "NEARLY_AS_FILMED": as_filmed}
     off |= {"ANOTHER_LIGHT": as_filmed}
@@ -109,7 +110,8 @@ def only(monkeypatch):
 
 def test_without_variation_nothing_changes(images, only):
     only()
-    np.testing.assert_array_equal(vary(images), images)
+    for wide in (False, True):
+        np.testing.assert_array_equal(vary(images, wide=wide), images)
 
 
 def test_mirrored(images, only):
@@ -180,11 +182,17 @@ def test_tones_bend_and_keep_black_and_white(only):
 def test_far_light_and_grey_are_as_frequent_as_they_say_and_not_inside_the_face(
     images, only
 ):
-    only(OTHER_LIGHT=0.5, GREY=0.4)
-    for wide, share in ((True, 0.2), (False, 0)):
-        changed = vary(np.repeat(images, 8, axis=0), wide=wide)
-        grey = (np.ptp(changed, axis=3) == 0).all(axis=(1, 2))
-        assert grey.mean() == pytest.approx(share, abs=0.06 * wide)
+    half_the_contrast = subject.Light(0, (0.5, 0.5), 0, (1, 1))
+    only(OTHER_LIGHT=0.5, GREY=0.4, ANOTHER_LIGHT=half_the_contrast)
+    many = np.repeat(images, 8, axis=0)
+    np.testing.assert_array_equal(vary(many), many)  # inside the face
+    changed = vary(many, wide=True)
+
+    grey = (np.ptp(changed, axis=3) == 0).all(axis=(1, 2))
+    far = changed.std(axis=(1, 2)).max(axis=1) < 0.6 * many.std(axis=(1, 2)).max(axis=1)
+    assert grey.mean() == pytest.approx(0.2, abs=0.06)
+    assert far.mean() == pytest.approx(0.5, abs=0.07)
+    assert far[grey].all()
 
 
 def test_a_zoom_looks_anywhere_inside_the_picture(only):

@@ -239,6 +239,7 @@ def test_small_run_scores_every_site(sites, tmp_path, short_training, capsys):
         rows = list(csv.DictReader(file))
     assert len(rows) == 4 * 16  # every filmed face once, no simulated one
     assert {row["attack"] for row in rows} == {"", "print", "screen"}
+    assert {row["source"] for row in rows} == set("abcd")
 
 
 @pytest.fixture
@@ -362,8 +363,12 @@ def test_people_left_out_are_in_no_background(sites, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "score", lambda _, part: np.zeros(len(part.samples)))
     held_out = {"home/a", "home/b"}
     filmed = training.load_pixels(samples, options)
-    leave_sites_out.measure_fold(to_train, filmed, held_out, options, within="home")
+    fold = leave_sites_out.measure_fold(
+        to_train, filmed, held_out, options, within="home"
+    )
 
+    assert fold.parts == [sample.site for sample in fold.samples]
+    assert set(fold.parts) == held_out
     shown = [{s.site, s.background} - {""} for s in seen]
     assert set().union(*shown) == {"home/c", "home/d"}
     assert sum(len(sites) == 2 for sites in shown) > 5

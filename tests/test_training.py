@@ -241,11 +241,12 @@ def test_a_batch_shows_what_its_truths_say(samples, monkeypatch):
     loaded = load_pixels(samples, OPTIONS, to_train=True)
     is_real = np.array([sample.is_bona_fide for sample in loaded.samples])
     monkeypatch.setattr(subject.PixelFile, "read", painted)
-    monkeypatch.setattr(
-        subject,
-        "another_camera",
-        lambda picture, rng, *, side_px, is_wide: picture[:side_px, :side_px],
-    )
+
+    def seen_as_filmed(picture, rng, *, side_px, is_wide):
+        assert is_wide == (picture.min() > 100)
+        return picture[:side_px, :side_px]
+
+    monkeypatch.setattr(subject, "another_camera", seen_as_filmed)
     images, truths = next(iter(subject._training_batches(loaded, OPTIONS)))
     seen = np.rint(images.numpy()[:, 0, 0] * 255)
     for view, base in enumerate((0, 100)):
