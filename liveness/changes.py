@@ -2,8 +2,8 @@
 
 Light, colours and focus change about as much as training varies what is around the
 face at most (inside it light and colours vary less), noise, compression and distance
-more; people know the face at once. Amounts are our choice,
-not a standard's. Black, which stands for what lies beyond the frame, stays black.
+more; people know the face at once. Amounts are our choice, not a standard's. Black,
+which stands for what lies beyond the frame, stays black.
 """
 
 from collections.abc import Callable

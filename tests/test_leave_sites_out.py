@@ -93,20 +93,17 @@ def test_threshold_is_of_the_other_folds_and_sites_count_alike():
 
 
 def test_people_count_alike_in_their_threshold():
-    def folds(within):
-        found = []
-        for person, real, fake, count in (
-            *(("p", 0.9, 0.1, 1), ("q", 0.9, 0.8, 30)),
-            ("r", 0.3, 0.2, 2),
-        ):
-            samples = [sample(f"a/{person}", attack) for attack in ("", "x")] * count
-            found.append(fold_of(samples, [real, fake] * count, within=within))
-        return found
+    people = [("p", 0.9, 0.1, 1), ("q", 0.9, 0.8, 30), ("r", 0.3, 0.2, 2)]
 
+    def fold(within, person, real, fake, count):
+        samples = [sample(f"a/{person}", attack) for attack in ("", "x")] * count
+        return fold_of(samples, [real, fake] * count, within=within)
+
+    apart, together = ([fold(one, *each) for each in people] for one in ("a", None))
     # At 0.85 half of the people's real faces are refused, at 0.25 half of the
     # attacks pass: the middle of 0.3 and 0.8. Person q alone would give 0.85.
-    assert threshold_without(folds("a"), 0) == pytest.approx(0.55)
-    assert threshold_without(folds(None), 0) == pytest.approx(0.85)
+    assert threshold_without(apart, 0) == pytest.approx(0.55)
+    assert threshold_without(together, 0) == pytest.approx(0.85)
 
 
 def test_folds_that_would_leave_no_threshold_are_refused_first():
