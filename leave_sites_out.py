@@ -441,7 +441,7 @@ def rates_by_part(fold: Fold, threshold: float) -> list[SiteResult]:
     from liveness.metrics import error_rates, rates_calibrated
 
     results = []
-    kinds = [WIDE if sample.crop_scale else TIGHT for sample in fold.samples]
+    kinds = [WIDE if sample.has_surroundings else TIGHT for sample in fold.samples]
     keys = list(zip(fold.parts, kinds, strict=True))
     for site, kind in sorted(set(keys)):
         rows = [number for number, key in enumerate(keys) if key == (site, kind)]

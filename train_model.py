@@ -201,6 +201,7 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
         batch_size=arguments.batch_size,
         learning_rate=arguments.learning_rate,
         seed=arguments.seed,
+        simulate_attacks=arguments.simulate_attacks,
         networks=arguments.networks,
     )
     train_pixels, validation_pixels = _read_parts(samples, options, arguments)
@@ -270,7 +271,7 @@ def _read_parts(
         training,
         options,
         to_train=True,
-        simulate_attacks=arguments.simulate_attacks,
+        simulate_attacks=options.simulate_attacks,
         progress="training faces",
     )
     require_both_labels(train_pixels.samples, "the training part")
@@ -280,7 +281,7 @@ def _read_parts(
     validation_pixels = load_pixels(
         validation,
         options,
-        simulate_attacks=arguments.simulate_attacks
+        simulate_attacks=options.simulate_attacks
         and all(sample.is_bona_fide for sample in validation),
         progress="validation faces",
     )

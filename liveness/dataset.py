@@ -28,6 +28,7 @@ from liveness.preprocess import CROP_SCALE, crop_face, whole_box
 MIN_CROP_SIDE_PX = 16  # smaller crops hold no texture to learn from
 UNNAMED_ATTACK = "attack"  # of fakes directly in the folder fake/
 SCALE_TOLERANCE = 0.01  # relative; scales are written with few digits
+MIN_ROOM_SCALE = 2.0  # of a crop that shows what is around the face
 TIME_GAP = 0.1  # share of a single source that neither trains nor validates
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,11 @@ class Sample:
     def collection(self) -> str:
         """The site without the groups (people, sessions) in it."""
         return self.site.split("/")[0]
+
+    @property
+    def has_surroundings(self) -> bool:
+        """Whether the picture shows enough around the face to learn from it."""
+        return (self.crop_scale or 0) > MIN_ROOM_SCALE
 
 
 def read_dataset(folders: Sequence[Path]) -> list[Sample]:
@@ -161,7 +167,8 @@ def split_samples(
 
     Args:
         samples: At least one; of one label only where attacks get simulated.
-        validation_share: Wished share of the samples, between 0 and 1.
+        validation_share: Wished share of the sites or sources, whatever their size,
+            or of the time of a single source; between 0 and 1.
         seed: Of the choice of sites or sources.
 
     Returns:

@@ -77,8 +77,9 @@ class ModelCard:
         threshold_rule: How and on what data the threshold was chosen.
         labels: Classes in the order of the network's outputs.
         color_order: Of the input's channels in each view.
-        validation: Error rates and counts on the validation data, JSON values.
-        trained_on: Sources and counts of the training data, one text.
+        validation: Error rates of the faces that the threshold was chosen on, JSON
+            values.
+        trained_on: Counts of the training data by kind, one text.
         seed: Of the training run.
         networks: How many were trained, with the next seed each, and averaged.
         versions: Libraries that trained and saved the model.
@@ -342,6 +343,7 @@ def save_trained_model(
     paths = ModelPaths(path, label_encoder_path)
     check_output_paths(paths)
     check_model(model, card, path)
+    versions = card.versions or library_versions()
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".model-") as folder:
         suffix = ".keras" if path.suffix == ".keras" else ".h5"
         keras_file = Path(folder) / f"model{suffix}"
@@ -355,7 +357,7 @@ def save_trained_model(
     write_card(
         dataclasses.replace(
             card,
-            versions=card.versions or library_versions(),
+            versions=versions,
             model_sha256=sha256_of(keras_bytes),
             runtime_sha256=sha256_of(runtime_bytes),
         ),

@@ -8,7 +8,7 @@ import logging
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -22,7 +22,7 @@ from liveness.boxes import square_around
 from liveness.changes import Change
 from liveness.dataset import Sample, read_crop
 from liveness.errors import DatasetError, ImageError
-from liveness.labels import LABELS
+from liveness.labels import FAKE, LABELS, REAL
 from liveness.memory import keep_freed_memory
 from liveness.preprocess import (
     CROP_SCALE,
@@ -36,7 +36,7 @@ from liveness.simulate import KINDS, compose_attack, simulate
 
 VIEW_SCALES = (0.68, CROP_SCALE)  # inside the face, and with its surroundings
 INPUT_SIZE_PX = 80
-ROOM = 1.1  # views to train on are larger: room to shift and zoom in
+ROOM = 1.1  # a view inside the face is larger to train on: room to shift
 TRAINING_SIZE_PX = 104  # of such a view
 EPOCH_SAMPLES = (640, 16000)  # least and most pictures drawn for one epoch
 SCORING_BATCH = 256
@@ -44,7 +44,6 @@ LABEL_SMOOTHING = 0.05
 WEIGHT_DECAY = 1e-2
 AVERAGING_MOMENTUM = 0.99  # of the averaged weights: about the last 100 batches
 SIMULATED = "simulated "  # how the name of a simulated kind of attack starts
-MIN_ROOM_SCALE = 2.0  # of a crop that shows what is around the face
 SITE_EXPONENT = 0.25  # of a site's size: 0 weighs sites alike, 1 pictures alike
 KIND_SHARES = (0.65, 0.35)  # of screens and prints among simulated attacks
 SIMULATED_SHARE = 0.3  # of the drawn fakes, where filmed ones are there too
@@ -91,7 +90,7 @@ class PixelFile:
             self._file.seek(place * self._bytes)
             self._file.write(picture.tobytes())
 
-    def read(self, places: Iterable[int]) -> np.ndarray:
+    def read(self, places: Sequence[int] | np.ndarray) -> np.ndarray:
         """(n, *shape) uint8, the pictures at these places."""
         pictures = np.empty((len(places), *self.shape), np.uint8)
         with self._lock:
@@ -181,10 +180,9 @@ def load_pixels(
     store = PixelFile((side, side, 3))
 
     def fill(number: int) -> Sample | str:
-        sample, background, kind = jobs[number]
         rng = np.random.default_rng((options.seed, number))
         try:
-            crop, scale = _crop_of(sample, background, kind, rng)
+            crop, scale = _crop_of(*jobs[number], rng)
         except ImageError as error:
             return str(error)
         crop = change(crop) if change else crop
@@ -197,17 +195,7 @@ def load_pixels(
         )
         for view, picture in enumerate(np.split(views, len(scales), axis=2)):
             store.write(number * len(scales) + view, picture)
-        if kind is None:
-            return sample
-        # Before a background it has surroundings, whatever it was made of.
-        shown_scale = scale if background else sample.crop_scale
-        return replace(
-            sample,
-            label=LABELS[0],
-            attack=SIMULATED + kind,
-            crop_scale=shown_scale,
-            background=background.site if background else "",
-        )
+        return _sample_of(*jobs[number], scale)
 
     with ThreadPoolExecutor() as pool:  # OpenCV works outside Python's lock
         results = list(
@@ -242,8 +230,7 @@ def train(
     The process keeps the memory that this needs at most: ``keep_freed_memory``.
 
     Args:
-        training: Read ``to_train``; drawn from so that classes, sites and attacks
-            weigh alike.
+        training: Read ``to_train``; how often each is drawn: ``drawing_weights``.
         validation: Never augmented; classes weigh alike in its loss. None trains
             for all epochs.
         architecture: LivenessNet, or what has its ``build`` and ``each_view``.
@@ -259,47 +246,19 @@ def train(
     learner = architecture.each_view(model)
     count = int(np.clip(len(training.samples), *EPOCH_SAMPLES))
     steps = max(1, count // options.batch_size)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        options.learning_rate / 10,
-        decay_steps=max(1, steps * options.epochs - steps),
-        warmup_target=options.learning_rate,
-        warmup_steps=steps,
-        alpha=0.01,
-    )
     learner.compile(
-        keras.optimizers.AdamW(
-            schedule,
-            weight_decay=WEIGHT_DECAY,
-            use_ema=True,
-            ema_momentum=AVERAGING_MOMENTUM,
-            ema_overwrite_frequency=None,
-        ),
+        _optimizer(options, steps),
         keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=LABEL_SMOOTHING
         ),
         weighted_metrics=["accuracy"],
     )
-    callbacks: list[keras.callbacks.Callback] = [
-        # First: what follows it in an epoch sees the averaged weights.
-        keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
-        _EpochLog(options.epochs),
-    ]
-    if validation is not None:
-        callbacks.append(
-            keras.callbacks.EarlyStopping(
-                "val_loss",
-                patience=options.patience,
-                restore_best_weights=True,
-                # Before that the rate is high and a best epoch is luck.
-                start_from_epoch=options.epochs // 2,
-            )
-        )
     history = learner.fit(
         _training_batches(training, options),
         epochs=options.epochs,
         steps_per_epoch=steps,
         validation_data=validation and _validation_batches(validation),
-        callbacks=callbacks,
+        callbacks=_callbacks(options, stops_early=validation is not None),
         shuffle=False,  # the batches are drawn at random as it is
         verbose=0,
     )
@@ -342,7 +301,48 @@ def score(model: keras.Model, pixels: Pixels) -> np.ndarray:
         model(pixels.read(slice(start, start + SCORING_BATCH)).astype(np.float32) / 255)
         for start in range(0, len(pixels.samples), SCORING_BATCH)
     ]
-    return np.concatenate([np.asarray(one, np.float64)[:, 1] for one in outputs])
+    real = LABELS.index(REAL)
+    return np.concatenate([np.asarray(one, np.float64)[:, real] for one in outputs])
+
+
+def _optimizer(options: TrainingOptions, steps: int) -> keras.optimizers.Optimizer:
+    """AdamW whose rate rises for one epoch of so many steps, then falls."""
+    schedule = keras.optimizers.schedules.CosineDecay(
+        options.learning_rate / 10,
+        decay_steps=max(1, steps * options.epochs - steps),
+        warmup_target=options.learning_rate,
+        warmup_steps=steps,
+        alpha=0.01,
+    )
+    return keras.optimizers.AdamW(
+        schedule,
+        weight_decay=WEIGHT_DECAY,
+        use_ema=True,
+        ema_momentum=AVERAGING_MOMENTUM,
+        ema_overwrite_frequency=None,
+    )
+
+
+def _callbacks(
+    options: TrainingOptions, *, stops_early: bool
+) -> list[keras.callbacks.Callback]:
+    """What happens after each epoch."""
+    callbacks: list[keras.callbacks.Callback] = [
+        # First: what follows it in an epoch sees the averaged weights.
+        keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
+        _EpochLog(options.epochs),
+    ]
+    if stops_early:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                "val_loss",
+                patience=options.patience,
+                restore_best_weights=True,
+                # Before that the rate is high and a best epoch is luck.
+                start_from_epoch=options.epochs // 2,
+            )
+        )
+    return callbacks
 
 
 class _EpochLog(keras.callbacks.Callback):
@@ -369,7 +369,7 @@ def drawing_weights(samples: Sequence[Sample]) -> np.ndarray:
     ``SITE_EXPONENT``, and the same among the real as among the fake: nothing can be
     told from the site alone, and a long film does not drown a short one.
     """
-    is_fake = np.array([s.label == LABELS[0] for s in samples])
+    is_fake = np.array([s.label == FAKE for s in samples])
     simulated = np.array([s.attack.startswith(SIMULATED) for s in samples])
     sites = [(s.collection, made) for s, made in zip(samples, simulated, strict=True)]
     site_sizes = Counter(sites)
@@ -436,11 +436,6 @@ def _training_batches(pixels: Pixels, options: TrainingOptions) -> tf.data.Datas
     )
 
 
-def _has_surroundings(sample: Sample) -> bool:
-    """Whether a crop shows enough around the face to be a background."""
-    return (sample.crop_scale or 0) > MIN_ROOM_SCALE
-
-
 def _weights_of_view(pixels: Pixels, scale: float) -> np.ndarray:
     """``drawing_weights`` among the samples that a view can learn from.
 
@@ -450,7 +445,7 @@ def _weights_of_view(pixels: Pixels, scale: float) -> np.ndarray:
     weights are 0 where only one label has surroundings: being there would tell the
     label, whatever it shows.
     """
-    has = np.array([scale <= 1 or _has_surroundings(one) for one in pixels.samples])
+    has = np.array([scale <= 1 or one.has_surroundings for one in pixels.samples])
     weights = np.zeros(len(has))
 
     def weigh(rows: np.ndarray, share: float) -> bool:
@@ -469,22 +464,20 @@ def _weights_of_view(pixels: Pixels, scale: float) -> np.ndarray:
 def _validation_batches(pixels: Pixels) -> tf.data.Dataset:
     """The validation samples, each once; as truth, the label for every view.
 
-    Each class has the same total weight. A view that is not there has none.
+    In each view the classes have the same total weight, where both have it. A view
+    that is not there has none.
     """
     targets = pixels.targets
     side, views = pixels.store.shape[0], pixels.views
-    sizes = np.bincount(targets, minlength=len(LABELS))
-    weights = (len(targets) / (2 * sizes[targets])).astype(np.float32)[:, None]
+    weights = _validation_weights(pixels)
     one_hot = np.eye(len(LABELS), dtype=np.float32)[targets]
     one_hot = np.repeat(one_hot[:, None], views, axis=1)
 
     def read() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         for start in range(0, len(targets), SCORING_BATCH):
             part = slice(start, start + SCORING_BATCH)
-            pictures = pixels.read(part)
-            seen = pictures.reshape(len(pictures), side * side, views, 3)
-            pictures = pictures.astype(np.float32) / 255
-            yield pictures, one_hot[part], weights[part] * seen.any(axis=(1, 3))
+            pictures = pixels.read(part).astype(np.float32) / 255
+            yield pictures, one_hot[part], weights[part]
 
     signature = (
         tf.TensorSpec((None, side, side, 3 * views), tf.float32),
@@ -496,6 +489,21 @@ def _validation_batches(pixels: Pixels) -> tf.data.Dataset:
     return batches.apply(tf.data.experimental.assert_cardinality(count)).prefetch(1)
 
 
+def _validation_weights(pixels: Pixels) -> np.ndarray:
+    """(N, views) float32: 0 where a view is black, else by the size of its class."""
+    is_there = np.empty((len(pixels.samples), pixels.views), bool)
+    for view in range(pixels.views):
+        for start in range(0, len(is_there), SCORING_BATCH):
+            part = slice(start, start + SCORING_BATCH)
+            is_there[part, view] = pixels.read_view(part, view).any(axis=(1, 2, 3))
+    weights = np.zeros(is_there.shape, np.float32)
+    for label in range(len(LABELS)):
+        rows = is_there & (pixels.targets == label)[:, None]
+        sizes = rows.sum(axis=0)
+        weights += rows * (len(rows) / (len(LABELS) * np.maximum(sizes, 1)))
+    return weights
+
+
 def _planned_attacks(
     samples: Sequence[Sample], seed: int
 ) -> list[tuple[Sample, Sample | None, str]]:
@@ -503,7 +511,7 @@ def _planned_attacks(
     rng = np.random.default_rng(seed)
     rooms: dict[str, list[Sample]] = {}
     for sample in samples:
-        if sample.is_bona_fide and _has_surroundings(sample):
+        if sample.is_bona_fide and sample.has_surroundings:
             rooms.setdefault(sample.collection, []).append(sample)
     plan = []
     for sample in [s for s in samples if s.is_bona_fide] * SIMULATED_EACH:
@@ -513,6 +521,22 @@ def _planned_attacks(
         background = near[rng.integers(len(near))] if composed else None
         plan.append((sample, background, str(rng.choice(KINDS, p=KIND_SHARES))))
     return plan
+
+
+def _sample_of(
+    sample: Sample, background: Sample | None, kind: str | None, scale: float
+) -> Sample:
+    """What the crop of a job, of this scale, shows."""
+    if kind is None:
+        return sample
+    return replace(
+        sample,
+        label=FAKE,
+        attack=SIMULATED + kind,
+        # Before a background it has surroundings, whatever it was made of.
+        crop_scale=scale if background else sample.crop_scale,
+        background=background.site if background else "",
+    )
 
 
 def _crop_of(
@@ -538,12 +562,12 @@ def _crop_of(
     face = (face[0] - left, face[1] - top, face[2] - left, face[3] - top)
     try:
         composed, box = compose_attack(shown, room, face, rng, kind=kind)
+        return crop_face(composed, box), CROP_SCALE
     except ValueError as error:
         raise ImageError(
             f"'{sample.path}' or '{background.path}' is nearly all black: no attack "
             "can be simulated with it"
         ) from error
-    return crop_face(composed, box), CROP_SCALE
 
 
 def _filmed_part(crop: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:

@@ -17,6 +17,7 @@ from livenessnet import LivenessNet
 
 pytest.importorskip("tensorflow")
 
+import keras
 from keras.losses import CategoricalCrossentropy
 
 from liveness import training as subject
@@ -24,6 +25,7 @@ from liveness.training import (
     LABEL_SMOOTHING,
     SIMULATED,
     SIMULATED_EACH,
+    SIMULATED_SHARE,
     TrainingOptions,
     drawing_weights,
     load_pixels,
@@ -81,6 +83,19 @@ class TestDrawing:
         of_a, of_b = weights[:70].sum(), weights[80:81].sum()
         assert of_a / of_b == pytest.approx(2)
         assert weights[70:80].sum() / weights[81:].sum() == pytest.approx(2)
+
+    def test_simulated_attacks_are_a_share_of_the_fakes(self):
+        sizes = {("a", ""): 9, ("a", "print"): 2, ("a", SIMULATED + "print"): 27}
+        weights = drawing_weights(groups_of(sizes))
+
+        assert weights[:9].sum() == pytest.approx(0.5)
+        assert weights[11:].sum() == pytest.approx(0.5 * SIMULATED_SHARE)
+
+    def test_without_filmed_attacks_the_simulated_are_all_fakes(self):
+        sizes = {("a", ""): 9, ("a", SIMULATED + "print"): 27}
+        weights = drawing_weights(groups_of(sizes))
+
+        assert weights[9:].sum() == pytest.approx(0.5)
 
     def test_people_of_one_site_are_one_group(self):
         drawn = groups_of({("a/p", ""): 2, ("a/q", ""): 2, ("b", "x"): 1})
@@ -143,7 +158,7 @@ class TestLoading:
 
 
 class TestSimulatedAttacks:
-    def test_one_fake_for_each_real_face(self, samples):
+    def test_several_fakes_for_each_real_face(self, samples):
         real = [sample for sample in samples if sample.is_bona_fide]
         loaded = load_pixels(samples, OPTIONS, simulate_attacks=True)
         added = loaded.samples[len(samples) :]
@@ -180,17 +195,21 @@ class TestSimulatedAttacks:
         assert all(filmed_share(view[..., :3]) > 0.9 for view in views)
 
 
-def test_a_dark_picture_is_skipped_and_not_the_end(samples, tmp_path):
-    """Neither where its lit part misses the face, nor as a background."""
+@pytest.mark.parametrize("lit", [(5, 10, 5, 10), (5, 7, 2, 98), (50, 51, 50, 51)])
+def test_a_dark_picture_is_skipped_and_not_the_end(samples, tmp_path, lit):
+    """Neither where its lit part misses the face, nor behind a good picture."""
+    top, bottom, left, right = lit
     dark = np.zeros((100, 100, 3), np.uint8)
-    dark[5:10, 5:10] = 255
-    write_crops(tmp_path / "a/real", [dark] * 6, source="dark.mp4#1")
-    loaded = load_pixels(
-        [*read_dataset([tmp_path]), *samples], OPTIONS, simulate_attacks=True
-    )
+    dark[top:bottom, left:right] = 255
+    crops = [*[dark] * 3, *portrait_crops(3, seed=0)]
+    write_crops(tmp_path / "real", crops, source="dark.mp4#1")
+    mixed = read_dataset([tmp_path])
+    for seed in range(4):
+        options = dataclasses.replace(OPTIONS, seed=seed)
+        loaded = load_pixels(mixed, options, simulate_attacks=True)
 
-    assert any("nearly all black" in reason for reason in loaded.skipped)
-    assert set(samples) <= set(loaded.samples)
+        assert any("nearly all black" in reason for reason in loaded.skipped)
+        assert set(mixed) <= set(loaded.samples)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -345,6 +364,41 @@ def test_missing_view_does_not_validate(samples):
     there = weights.numpy() > 0
     assert there[:, 0].all()
     assert list(there[:, 1]) == [True] * len(samples) + [False] * len(bare)
+
+
+def test_classes_weigh_alike_in_a_view_that_some_lack(samples):
+    fakes = [one for one in samples if not one.is_bona_fide]
+    bare = {one.path for one in fakes[: len(fakes) // 2]}
+    mixed = [
+        dataclasses.replace(one, crop_scale=None) if one.path in bare else one
+        for one in samples
+    ]
+    loaded = load_pixels(mixed, OPTIONS)
+    ((_, targets, weights),) = subject._validation_batches(loaded)
+    totals = (targets.numpy() * weights.numpy()[..., None]).sum(axis=0)
+
+    np.testing.assert_allclose(totals, len(samples) / 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("validates", [True, False])
+def test_what_training_gives_are_averaged_weights(
+    pixels, short_training, monkeypatch, validates
+):
+    """An average that takes in nothing new stays where the first batch led."""
+    monkeypatch.setattr(subject, "AVERAGING_MOMENTUM", 1.0)
+    model, _ = train(pixels[0], pixels[1] if validates else None, LivenessNet, OPTIONS)
+    monkeypatch.setattr(subject, "AVERAGING_MOMENTUM", 0.5)
+    other, _ = train(pixels[0], pixels[1] if validates else None, LivenessNet, OPTIONS)
+
+    keras.utils.set_random_seed(OPTIONS.seed)
+    side, views = OPTIONS.input_size_px, len(OPTIONS.view_scales)
+    start = LivenessNet.build(side, side, 3 * views, len(LABELS))
+    first_step = 1.1 * OPTIONS.learning_rate / 10
+    for weight, kept, moved in zip(
+        *(one.trainable_weights for one in (start, model, other)), strict=True
+    ):
+        np.testing.assert_allclose(kept.numpy(), weight.numpy(), atol=first_step)
+    assert np.abs(moved.numpy() - weight.numpy()).max() > 4 * first_step
 
 
 def test_training_stops_early_and_keeps_the_best_weights(
