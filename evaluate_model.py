@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from liveness.faces import Detection, FaceDetector
 
 CLIP_EVERY_N_FRAMES = 5  # of a clip for --real or --fake
-CLIP_ATTACK = "own clip"
+CLIP_ATTACK = "own clip"  # of a clip that is given by itself, not in a folder
 BATCH = 64  # faces that are held and scored together
 FEW_FACES = 20  # of a class: with fewer each one is more than 5 % of a rate
 
@@ -65,8 +65,9 @@ def build_parser() -> argparse.ArgumentParser:
             nargs="+",
             default=[],
             metavar="CLIP",
-            help=f"videos or pictures of {label} faces, or folders of them; face crops "
-            "go with -d",
+            help=f"videos or pictures of {label} faces, or folders of them"
+            + (", named after the kind of attack" if label == "fake" else "")
+            + "; face crops go with -d",
         )
     data.add_argument(
         "--detector",
@@ -329,16 +330,18 @@ def _clips(arguments: argparse.Namespace) -> list[tuple[str, Path]]:
     from liveness.files import VIDEO_SUFFIXES, list_files
     from liveness.images import IMAGE_SUFFIXES
 
-    return [
-        (attack, clip)
-        for attack, given in (("", arguments.real), (CLIP_ATTACK, arguments.fake))
-        for clip in list_files(
-            given,
-            (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES),
-            kind="videos or pictures",
-            error=DatasetError,
-        )
-    ]
+    def clips_in(given: Path) -> list[Path]:
+        suffixes = (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)
+        kind = "videos or pictures"
+        return list_files([given], suffixes, kind=kind, error=DatasetError)
+
+    attacks = {clip: "" for given in arguments.real for clip in clips_in(given)}
+    for given in arguments.fake:
+        name = given.resolve().name if given.is_dir() else CLIP_ATTACK
+        for clip in clips_in(given):
+            if attacks.setdefault(clip, name) == "":
+                raise DatasetError(f"'{clip}' is given as real and as fake")
+    return [(attack, clip) for clip, attack in attacks.items()]
 
 
 def _detections(

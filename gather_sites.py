@@ -120,7 +120,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _pictures(data: Path) -> Iterator[tuple[Path, Path, bool]]:
     """Pictures of frames.csv and the folder for the crops of each."""
-    from liveness.dataset import read_table
+    from liveness.dataset import check_names, read_table
     from liveness.labels import LABELS
 
     table = data / "frames.csv"
@@ -136,10 +136,7 @@ def _pictures(data: Path) -> Iterator[tuple[Path, Path, bool]]:
             raise DatasetError(
                 f"'{table}' has the label {row['label']!r}, expected {LABELS}"
             )
-        if where.is_absolute() or ".." in where.parts:
-            raise DatasetError(
-                f"'{table}' has '{where}', which leads out of the output folder"
-            )
+        check_names(row, table)
         yield picture, where, False
 
 

@@ -4,7 +4,7 @@ python leave_sites_out.py -d DATA gathered --simulate-attacks --scores scores.cs
 
 The sites are dealt into folds. For each fold a network is trained on the other
 sites, and scores the sites of the fold. The threshold that a site is measured at
-comes from the scores of the other folds: no site has a say in its own. "calibr." is
+comes from the scores of the other folds: none of its own has a say in it. "calibr." is
 the ACER with a threshold of the site's own: each half of its faces is measured at
 that of the other half. Crops with and without surroundings are reported apart.
 --within SITE leaves out the groups (people) of that one site instead. --jobs 2
@@ -16,6 +16,7 @@ import json
 import logging
 import multiprocessing
 import os
+import shlex
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -124,7 +125,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--folds",
-        type=positive_int,
+        type=folds_number,
         default=5,
         metavar="N",
         help="parts that the sites are dealt into, 2 or more",
@@ -171,6 +172,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--scores", type=Path, metavar="CSV", help="write the score of each face"
     )
     return parser
+
+
+def folds_number(text: str) -> int:
+    """argparse type: parts of which one is left out and the others train."""
+    count = positive_int(text)
+    if count < 2:
+        raise argparse.ArgumentTypeError(f"expected 2 or more, received {text!r}")
+    return count
 
 
 def part_of(sample: "Sample", within: str | None) -> str:
@@ -587,7 +596,17 @@ def main(argv: list[str] | None = None) -> int:
         print(table_of_changes(results))
     if arguments.json:
         _write_table(arguments.json, results)
+    if arguments.scores and not within:
+        logger.info("to train on all of it alike: %s", training_command(arguments))
     return EXIT_OK
+
+
+def training_command(arguments: argparse.Namespace) -> str:
+    """The command line of the same recipe on all sites, with these scores."""
+    words = ["python", "train_model.py", "-d", *map(str, arguments.dataset)]
+    words += ["--epochs", str(arguments.epochs), "--networks", str(arguments.networks)]
+    words += ["--simulate-attacks"] * arguments.simulate_attacks
+    return shlex.join([*words, "--threshold-from", str(arguments.scores)])
 
 
 def _results(folds: Sequence[Fold]) -> dict[str, list[SiteResult]]:

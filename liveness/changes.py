@@ -1,9 +1,10 @@
 """Faces as another camera or light would have given them, to measure a model with.
 
 Light, colours and focus change about as much as training varies what is around the
-face at most (inside it light and colours vary less), noise, compression and distance
-more; people know the face at once. Amounts are our choice, not a standard's. Black,
-which stands for what lies beyond the frame, stays black.
+face at most, and inside the face more than that. Noise is that of a sensor, before
+the picture is made smaller; compression and distance go beyond training. People know
+the face at once. Amounts are our choice, not a standard's. Black, which stands for
+what lies beyond the frame, stays black.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,9 @@ from liveness.preprocess import crop_face, filmed_mask, whole_box
 
 Change = Callable[[np.ndarray], np.ndarray]
 
-SHARE_OF_SIDE = 1 / 80  # standard deviation of a soft focus: a pixel of the network's
+# Standard deviation of a soft focus: of what the network sees about one pixel of the
+# view around the face, and four of that inside it.
+SHARE_OF_SIDE = 1 / 80
 NOISE_LEVELS = 18  # standard deviation of sensor noise, of 255 levels
 JPEG_QUALITY = 25
 NEARER = 0.8  # side of the crop after over before: a detector's box that is smaller

@@ -11,7 +11,7 @@ import itertools
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -321,6 +321,8 @@ def _read_list(folder: Path) -> list[Sample] | None:
     wrong = [row["label"] for row in rows if row["label"] not in LABELS]
     if wrong:
         raise DatasetError(f"'{table}' has the label {wrong[0]!r}, expected {LABELS}")
+    for row in rows:
+        check_names(row, table)
     return [
         Sample(
             path=folder / row["path"],
@@ -332,6 +334,28 @@ def _read_list(folder: Path) -> list[Sample] | None:
         )
         for number, row in enumerate(rows)
     ]
+
+
+def check_names(row: Mapping[str, str], table: Path) -> None:
+    """Refuse names of a site, group or attack that a folder of the tree cannot have.
+
+    Args:
+        row: With ``site``, ``group`` and ``attack``, of which the last two may be
+            empty, and only an attack may have parts: ``print/glossy``.
+        table: Where it stands.
+
+    Raises:
+        DatasetError: If one is a label, leads elsewhere, or would be two names.
+    """
+    for column in ("site", "group", "attack"):
+        name = row[column]
+        parts = name.split("/") if name or column == "site" else []
+        misleads = any(part in ("", ".", "..", *LABELS) for part in parts)
+        if misleads or (column != "attack" and len(parts) > 1):
+            raise DatasetError(
+                f"'{table}' has the {column} {name!r}: expected the name of a folder, "
+                f"and none of {LABELS}"
+            )
 
 
 def _read_rows(table: Path) -> dict[str, dict[str, str]]:

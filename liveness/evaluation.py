@@ -189,12 +189,19 @@ def read_scores(path: Path) -> ScoredFaces:
 def _on_one_source(
     name: str, rates: ErrorRates, attacks: np.ndarray, sources: Sequence[str]
 ) -> bool:
-    """Whether a figure rests on a single source of a class or of its attack."""
+    """Whether a figure rests on a single source of a class or kind of attack."""
     owners = np.asarray(sources, str)
-    groups = [attacks == "", attacks != "", np.char.add("APCER ", attacks) == name]
-    if name in ("APCER (worst attack)", "ACER"):
-        by_attack = rates.apcer_by_attack
-        groups.append(attacks == max(by_attack, key=by_attack.__getitem__))
+    by_attack = rates.apcer_by_attack
+    bona_fide = attacks == ""
+    worst = attacks == max(by_attack, key=by_attack.__getitem__)
+    rests_on = {
+        **{f"APCER {kind}": [attacks == kind] for kind in by_attack},
+        "APCER (worst attack)": [worst],
+        "BPCER": [bona_fide],
+        "EER": [bona_fide, ~bona_fide],
+        "AUC": [bona_fide, ~bona_fide],
+    }
+    groups = rests_on.get(name, [bona_fide, worst])  # ACER, BPCER at some APCER
     return any(len(set(owners[group])) == 1 for group in groups)
 
 

@@ -193,16 +193,18 @@ class TestList:
         ("a/1.png", "site1", "real", "", "anna"),
         ("a/2.png", "site1", "fake", "replay", "anna"),
         ("a/3.png", "site2", "fake", "", "ben"),
+        ("a/4.png", "site2", "fake", "print/glossy", "ben"),
     )
 
     def test_rows_become_samples(self, tmp_path):
-        real, replay, unnamed = read_dataset([put_list(tmp_path, self.ROWS)])
+        real, replay, unnamed, glossy = read_dataset([put_list(tmp_path, self.ROWS)])
 
         assert real.path == tmp_path / "a/1.png"
         assert (real.label, real.attack, real.site) == ("real", "", "site1/anna")
         assert real.collection == "site1"
         assert (replay.label, replay.attack) == ("fake", "replay")
         assert unnamed.attack == "attack"
+        assert glossy.attack == "print/glossy"
         assert real.crop_scale is None
         # People of one group film both: neither shares frames with the other.
         assert [real.source, replay.source] == ["site1/anna/real", "site1/anna/fake"]
@@ -214,8 +216,15 @@ class TestList:
             ([("1.png", "s", "spoof", "", "g")], LIST_COLUMNS, "label 'spoof'"),
             ([("1.png", "s", "real")], LIST_COLUMNS, "too few fields in row 2"),
             ([], LIST_COLUMNS, "lists no pictures"),
+            ([("1.png", "", "real", "", "g")], LIST_COLUMNS, "the site ''"),
+            ([("1.png", "lab/a", "real", "", "")], LIST_COLUMNS, "site 'lab/a'"),
+            ([("1.png", "s", "fake", "a/real", "")], LIST_COLUMNS, "attack 'a/real'"),
+            ([("1.png", "s", "fake", "", "..")], LIST_COLUMNS, "group '..'"),
         ],
-        ids=["column", "label", "short", "empty"],
+        ids=[
+            *("column", "label", "short", "empty"),
+            *("nameless", "two", "attack", "group"),
+        ],
     )
     def test_wrong_list_is_refused(self, tmp_path, rows, columns, message):
         with pytest.raises(DatasetError, match=message):

@@ -193,8 +193,15 @@ def test_folders_of_clips_and_pictures(start, tmp_path, capsys):
             shutil.copy(file, tmp_path / label)
     (tmp_path / "me/notes.txt").write_text("not a picture")
 
-    assert start("--real", "me", "--fake", "phone") == 0
-    assert ", 4 sources" in capsys.readouterr().out
+    assert start("--real", "me", "--fake", "phone", FAKE_PICTURE) == 0
+    out = capsys.readouterr().out
+    assert ", 5 sources" in out
+    assert "APCER phone" in out and "APCER own clip" in out
+
+
+def test_a_clip_that_is_real_and_fake_is_refused(start, capsys):
+    assert start("--real", REAL_CLIP, "--fake", FAKE_CLIP, REAL_CLIP) == 1
+    assert f"'{REAL_CLIP}' is given as real and as fake" in capsys.readouterr().err
 
 
 def test_calibration_on_few_faces_warns(start, model, capsys):

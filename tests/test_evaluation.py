@@ -96,14 +96,32 @@ def test_the_worst_attack_with_one_source_has_no_interval():
     faces = ScoredFaces(sources, attacks, sources, scores)
 
     intervals = evaluate(faces, threshold=0.5).intervals
-    for name in ("APCER print", "APCER (worst attack)", "ACER"):
+    limits = [f"BPCER at APCER {limit}" for limit in ("10%", "5%", "1%")]
+    for name in ("APCER print", "APCER (worst attack)", "ACER", *limits):
         assert np.isnan(intervals[name]).all()
-    assert intervals["APCER replay"] == (0, 0)
+    assert intervals["APCER replay"] == intervals["BPCER"] == (0, 0)
     worst_of_two = evaluate(
         ScoredFaces(sources, attacks, ["p", "q"] * 2 + sources[4:], scores),
         threshold=0.5,
     )
     assert worst_of_two.intervals["APCER (worst attack)"] == (1, 1)
+
+
+@pytest.mark.parametrize("alone", ["real", "fake"])
+def test_one_source_of_a_class_leaves_the_rate_of_the_other(alone):
+    many = [str(number) for number in range(10)]
+    attacks = ["replay"] * 10 + [""] * 10
+    sources = ["one"] * 10 + many if alone == "fake" else many + ["one"] * 10
+    scores = np.linspace(0, 1, 20)
+    intervals = evaluate(
+        ScoredFaces(sources, attacks, sources, scores), threshold=0.5
+    ).intervals
+
+    there = {name for name, ends in intervals.items() if not np.isnan(ends).any()}
+    if alone == "fake":
+        assert there == {"BPCER"}
+    else:
+        assert there == {"APCER replay", "APCER (worst attack)"}
 
 
 def test_one_class_only_raises():

@@ -90,10 +90,17 @@ def test_bad_inputs_are_counted_and_said(data, tmp_path, capsys):
         (ROWS, ("path", "site", "label", "attack", "people"), "lacks the column"),
         ([("frames/1.jpg", "office")], COLUMNS, "short row"),
         ([("1.jpg", "office", "spoof", "", "a")], COLUMNS, "label 'spoof'"),
-        ([("1.jpg", "/office", "real", "", "a")], COLUMNS, "out of the output folder"),
-        ([("1.jpg", "x", "fake", "../../..", "a")], COLUMNS, "out of the output"),
+        ([("1.jpg", "/office", "real", "", "a")], COLUMNS, "site '/office'"),
+        ([("1.jpg", "", "real", "", "a")], COLUMNS, "the site ''"),
+        ([("1.jpg", "lab/a", "real", "", "a")], COLUMNS, "site 'lab/a'"),
+        ([("1.jpg", "x", "fake", "../../..", "a")], COLUMNS, "attack '../../..'"),
+        ([("1.jpg", "x", "fake", "real", "a")], COLUMNS, "attack 'real'"),
+        ([("1.jpg", "x", "real", "", "fake")], COLUMNS, "group 'fake'"),
     ],
-    ids=["column", "short", "label", "absolute", "above"],
+    ids=[
+        *("column", "short", "label", "absolute", "nameless", "two", "above"),
+        *("attack", "group"),
+    ],
 )
 def test_wrong_table_is_refused(data, tmp_path, capsys, rows, columns, message):
     write_table(data, rows, columns)

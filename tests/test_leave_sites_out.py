@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 import leave_sites_out
+import train_model
 from conftest import write_dataset
 from leave_sites_out import (
     Fold,
@@ -237,6 +239,27 @@ def test_small_run_scores_every_site(sites, tmp_path, short_training, capsys):
     assert len(rows) == 4 * 16  # every filmed face once, no simulated one
     assert {row["attack"] for row in rows} == {"", "print", "screen"}
     assert {row["source"] for row in rows} == set("abcd")
+    command = shlex.split(err.partition("to train on all of it alike: ")[2])
+    assert command[:2] == ["python", "train_model.py"]
+    alike = train_model.build_parser().parse_args(command[2:])
+    assert (alike.dataset, alike.threshold_from) == ([sites], tmp_path / "s.csv")
+    assert (alike.epochs, alike.networks, alike.simulate_attacks) == (1, 2, True)
+
+
+def test_one_fold_is_wrong_usage(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        leave_sites_out.main(["-d", "x", "--folds", "1"])
+
+    assert exit_.value.code == 2
+    assert "expected 2 or more, received '1'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("scale", [None, 1.5])
+def test_crops_that_show_little_more_than_the_face_are_no_full_frames(scale):
+    samples = [sample("a", attack, scale) for attack in ("", "print")]
+    (result,) = rates_by_part(fold_of(samples, [0.9, 0.1]), 0.5)
+
+    assert result.kind == "crops"
 
 
 @pytest.fixture

@@ -14,9 +14,10 @@ import train_model
 from conftest import portrait_crops, write_crops
 from liveness.classifier import LivenessClassifier
 from liveness.cli import run
-from liveness.dataset import Sample
+from liveness.dataset import Sample, read_dataset, split_samples
 from liveness.errors import DatasetError
 from liveness.evaluation import ScoredFaces
+from liveness.metrics import equal_error, error_rates
 from liveness.model_files import (
     ModelPaths,
     load_keras_model,
@@ -73,6 +74,22 @@ def test_card_says_how_the_model_was_made(trained):
     assert card["runtime_sha256"] == sha256_of((trained / "liveness.onnx").read_bytes())
 
 
+def test_threshold_is_of_equal_error_on_the_part_that_validates(trained, small_dataset):
+    from liveness.training import TrainingOptions, load_pixels, score
+
+    _, validation, _ = split_samples(
+        read_dataset([small_dataset]), validation_share=0.2, seed=42
+    )
+    pixels = load_pixels(validation, TrainingOptions())
+    scores = score(load_keras_model(trained / "liveness.h5"), pixels)
+
+    card = read_card(trained / "liveness.json")
+    _, threshold = equal_error(scores, pixels.attacks)
+    assert card.threshold == pytest.approx(threshold, abs=1e-4)
+    rates = error_rates(scores, pixels.attacks, threshold=card.threshold)
+    assert card.validation["acer"] == pytest.approx(rates.acer)
+
+
 def test_networks_are_averaged(start, small_dataset, trained, tmp_path):
     assert start(small_dataset, options=["--networks", "2"]) == 0
 
@@ -110,6 +127,7 @@ def test_threshold_from_scores_of_sites_left_out(
     out, err = capsys.readouterr()
     assert "APCER 50.0%  BPCER 10.0%" in out
     assert "threshold: 0.700 (equal error on 10 real" in out
+    assert "chosen on these faces, which flatters the figures; each half" in out
     assert "the scores are also of b, which the dataset does not have" in err
     assert "no scores of the attacks" not in err
     assert (tmp_path / "plot.png").exists()
