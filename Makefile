@@ -10,6 +10,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
+# Not a model of one's own beside the scripts.
+SHIPPED := -m models/liveness.h5 -l models/label_encoder.pickle
+
 # Stamps: what is installed already is not installed again.
 INSTALLED := $(VENV)/.installed
 DEV_INSTALLED := $(VENV)/.dev-installed
@@ -19,11 +22,12 @@ DEV_INSTALLED := $(VENV)/.dev-installed
 
 demo: $(INSTALLED) system-libraries
 	@echo "== pictures: two portraits as they are, and shown on a phone and a print"
-	$(BIN)/python liveness_app_from_picture.py -i images/reals images/fakes
+	$(BIN)/python liveness_app_from_picture.py $(SHIPPED) -i images/reals images/fakes
 	@echo "== video: a portrait before a moving camera"
-	$(BIN)/python liveness_app.py --source videos/real_1.mp4 --no-display
+	$(BIN)/python liveness_app.py $(SHIPPED) --source videos/real_1.mp4 --no-display
 	@echo "== video: the same on a simulated phone"
-	$(BIN)/python liveness_app.py --source videos/fake_1.mp4 --no-display
+	$(BIN)/python liveness_app.py $(SHIPPED) --source videos/fake_1.mp4 --no-display
+	@echo "== to go on with README.md: . $(BIN)/activate"
 
 test: $(DEV_INSTALLED) system-libraries test-screen
 	$(BIN)/python -m pytest -q -ra

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 CLIP_EVERY_N_FRAMES = 5  # of a clip for --real or --fake
 CLIP_ATTACK = "own clip"  # of a clip that is given by itself, not in a folder
 BATCH = 64  # faces that are held and scored together
-FEW_FACES = 20  # of a class: with fewer each one is more than 5 % of a rate
+FEW_SOURCES = 3  # of a class: fewer hardly vary in light, place and person
 
 logger = logging.getLogger("liveness.evaluate_model")
 
@@ -157,11 +157,7 @@ def calibrate(
 ) -> float:
     """Choose the threshold on these faces and write it into the model's card."""
     from liveness.errors import ModelError
-    from liveness.metrics import (
-        calibrated_threshold,
-        error_rates,
-        rates_calibrated,
-    )
+    from liveness.metrics import calibrated_threshold, error_rates, rates_calibrated
     from liveness.model_files import find_model, sha256_of, write_card
 
     if classifier.card.model_sha256 is None:
@@ -174,16 +170,17 @@ def calibrate(
         )
     bpcer = arguments.bpcer
     rule = "equal error" if bpcer is None else f"BPCER of at most {bpcer:.1%}"
+    before = error_rates(faces.scores, faces.attacks, threshold=classifier.threshold)
+    if before.eer >= 0.5:
+        raise DatasetError(
+            f"no threshold suits these faces (EER {before.eer:.1%}): the real ones do "
+            "not score above the fakes. Are they what you said they are?"
+        )
     threshold = calibrated_threshold(faces.scores, faces.attacks, bpcer=bpcer)
     inputs = [*arguments.dataset, *arguments.real, *arguments.fake]
     attacks = sum(attack != "" for attack in faces.attacks)
     real = len(faces.paths) - attacks
-    if min(real, attacks) < FEW_FACES:
-        logger.warning(
-            "warning: few faces for a threshold, %d real and %d fake: film %d or more "
-            "of each",
-            *(real, attacks, FEW_FACES),
-        )
+    _warn_of_few(faces)
     rule += f" on {real} real and {attacks} fake faces of "
     rule += ", ".join(path.name or str(path) for path in inputs)
     card = dataclasses.replace(
@@ -196,6 +193,10 @@ def calibrate(
     )
     write_card(card, paths.card)
     logger.info("wrote the threshold %.3f (%s) into %s", threshold, rule, paths.card)
+    logger.info(
+        "at the threshold before, %.3f: APCER %.1f%%, BPCER %.1f%%",
+        *(before.threshold, 100 * before.apcer, 100 * before.bpcer),
+    )
     logger.warning("the report is on the faces that the threshold was chosen on")
     if own := rates_calibrated(faces.scores, faces.attacks, bpcer=bpcer):
         logger.warning(
@@ -204,6 +205,30 @@ def calibrate(
             *(100 * rate for rate in own),
         )
     return float(threshold)
+
+
+def _warn_of_few(faces: "ScoredFaces") -> None:
+    """Say so where a class has too few faces or films for a threshold."""
+    import numpy as np
+
+    from liveness.metrics import FEW_FACES
+
+    is_real = np.array([attack == "" for attack in faces.attacks])
+    real, fake = is_real.sum(), (~is_real).sum()
+    if min(real, fake) < FEW_FACES:
+        logger.warning(
+            "warning: few faces for a threshold, %d real and %d fake: film %d or more "
+            "of each",
+            *(real, fake, FEW_FACES),
+        )
+    sources = np.asarray(faces.sources)
+    films = [len(set(sources[of_class])) for of_class in (is_real, ~is_real)]
+    if min(films) < FEW_SOURCES:
+        logger.warning(
+            "warning: few films or pictures, %d of real and %d of fake faces: %d or "
+            "more of each, on several days, vary enough",
+            *(*films, FEW_SOURCES),
+        )
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -131,7 +131,9 @@ def _pictures(data: Path) -> Iterator[tuple[Path, Path, bool]]:
         except KeyError as error:
             raise DatasetError(f"'{table}' lacks the column {error}") from error
         except TypeError as error:  # None for a field that is not there
-            raise DatasetError(f"'{table}' has a short row: {row}") from error
+            raise DatasetError(
+                f"'{table}' has too few fields in the row of '{row['path']}'"
+            ) from error
         if row["label"] not in LABELS:
             raise DatasetError(
                 f"'{table}' has the label {row['label']!r}, expected {LABELS}"
@@ -142,11 +144,20 @@ def _pictures(data: Path) -> Iterator[tuple[Path, Path, bool]]:
 
 def _videos(data: Path) -> Iterator[tuple[Path, Path, bool]]:
     """Videos named SITE_real.* or SITE_fake.* and the folder for their crops."""
-    for path in sorted((data / "videos").glob("*_*")):
+    from liveness.files import VIDEO_SUFFIXES
+    from liveness.labels import FAKE, LABELS
+
+    for path in sorted((data / "videos").glob("*")):
         site, _, label = path.stem.rpartition("_")
-        if label in ("real", "fake"):
-            attack = REPLAY if label == "fake" else ""
+        if path.suffix.lower() in VIDEO_SUFFIXES and site and label in LABELS:
+            attack = REPLAY if label == FAKE else ""
             yield path, Path(site, label, attack), True
+        else:
+            logger.warning(
+                "warning: '%s' is passed over: expected SITE_real or SITE_fake and an "
+                "ending of videos",
+                path,
+            )
 
 
 if __name__ == "__main__":

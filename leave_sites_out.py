@@ -72,8 +72,9 @@ class Fold:
 
 @dataclass(frozen=True)
 class SiteResult:
-    """Rates on one part that was left out, at its fold's threshold.
+    """Rates on one part that was left out, real faces and one kind of attack.
 
+    The threshold is its fold's.
     ``acer_calibrated`` is at thresholds of its own, see ``rates_calibrated``.
     """
 
@@ -444,19 +445,26 @@ def threshold_without(folds: Sequence[Fold], number: int) -> float:
 
 
 def rates_by_part(fold: Fold, threshold: float) -> list[SiteResult]:
-    """Rates of each part, crops and full frames apart; one class only is left out."""
+    """Rates of each part and kind of attack, crops and full frames apart.
+
+    A part with one class only is left out.
+    """
     import numpy as np
 
     from liveness.metrics import error_rates, rates_calibrated
 
     results = []
     kinds = [WIDE if sample.has_surroundings else TIGHT for sample in fold.samples]
-    keys = list(zip(fold.parts, kinds, strict=True))
-    for site, kind in sorted(set(keys)):
-        rows = [number for number, key in enumerate(keys) if key == (site, kind)]
-        attacks = [fold.samples[row].attack for row in rows]
-        if len({attack == "" for attack in attacks}) < 2:
+    keys = [
+        (part, kind, sample.attack)
+        for part, kind, sample in zip(fold.parts, kinds, fold.samples, strict=True)
+    ]
+    for site, kind, attack in sorted(set(keys)):
+        wanted = {(site, kind, ""), (site, kind, attack)}
+        if not attack or not wanted <= set(keys):
             continue
+        rows = [number for number, key in enumerate(keys) if key in wanted]
+        attacks = [keys[row][2] for row in rows]
         scores = np.asarray(fold.scores)[rows]
         rates = error_rates(scores, attacks, threshold=threshold)
         own = rates_calibrated(scores, attacks)
@@ -464,7 +472,7 @@ def rates_by_part(fold: Fold, threshold: float) -> list[SiteResult]:
             SiteResult(
                 site,
                 kind,
-                "+".join(sorted(set(attacks) - {""})),
+                attack,
                 len(rows),
                 threshold,
                 rates.eer,
@@ -484,7 +492,7 @@ def table(results: Sequence[SiteResult]) -> str:
         f"{'site':<18}{'kind':<13}{'attack':<10}{'faces':>6}{'EER':>8}{'AUC':>7}"
         f"{'APCER':>8}{'BPCER':>8}{'ACER':>8}{'calibr.':>9}"
     ]
-    for one in sorted(results, key=lambda one: (one.kind, one.site)):
+    for one in sorted(results, key=lambda one: (one.kind, one.site, one.attack)):
         calibrated = one.acer_calibrated
         lines.append(
             f"{one.site:<18}{one.kind:<13}{one.attack:<10}{one.faces:>6}"
@@ -510,7 +518,8 @@ def means(results: Sequence[SiteResult]) -> dict[str, dict[str, Mean]]:
     found: dict[str, dict[str, Mean]] = {}
     for kind, attack in sorted({(one.kind, one.attack) for one in results}):
         chosen = [one for one in results if (one.kind, one.attack) == (kind, attack)]
-        figures = found[f"{kind}, {attack}, {len(chosen)} sites"] = {}
+        count = f"{len(chosen)} {'site' if len(chosen) == 1 else 'sites'}"
+        figures = found[f"{kind}, {attack}, {count}"] = {}
         for figure, name in FIGURES.items():
             values = {one.site: getattr(one, figure) for one in chosen}
             there = {site: one for site, one in values.items() if one is not None}
@@ -588,16 +597,16 @@ def main(argv: list[str] | None = None) -> int:
         jobs=arguments.jobs,
     ):
         folds.append(fold)
-        if arguments.scores:  # after each: a fold takes long
-            _write_scores(arguments.scores, folds)
     results = _results(folds)
     print(table(results[UNCHANGED]))
     if arguments.changes:
         print(table_of_changes(results))
     if arguments.json:
         _write_table(arguments.json, results)
-    if arguments.scores and not within:
-        logger.info("to train on all of it alike: %s", training_command(arguments))
+    if arguments.scores:
+        _write_scores(arguments.scores, folds)
+        if not within:
+            logger.info("to train on all of it alike: %s", training_command(arguments))
     return EXIT_OK
 
 
@@ -642,7 +651,7 @@ def _write_table(path: Path, results: dict[str, list[SiteResult]]) -> None:
 
 
 def _write_scores(path: Path, folds: Sequence[Fold]) -> None:
-    """The scores of the folds so far; train_model.py reads them."""
+    """The scores of all folds; train_model.py reads them."""
     import numpy as np
 
     from liveness.evaluation import ScoredFaces, write_scores

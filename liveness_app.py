@@ -10,6 +10,7 @@ import argparse
 import sys
 
 from liveness.cli import (
+    EXIT_OK,
     add_detector_arguments,
     add_identity_arguments,
     add_model_arguments,
@@ -19,6 +20,7 @@ from liveness.cli import (
     run,
     set_up_logging,
 )
+from liveness.errors import SourceError
 from liveness.live_cli import (
     add_challenge_argument,
     add_live_arguments,
@@ -72,10 +74,13 @@ def main(argv: list[str] | None = None) -> int:
     from liveness.frames import list_cameras, open_source, open_webcam
 
     if arguments.list_cameras:
-        for camera in list_cameras():
+        cameras = list_cameras()
+        for camera in cameras:
             size = f"{camera.width_px}x{camera.height_px}"
             print(f"{camera.number}  {size}  {camera.name}")
-        return 0
+        if not cameras:
+            raise SourceError("no camera was found")
+        return EXIT_OK
 
     def open_it():
         source = arguments.source

@@ -115,7 +115,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     training = parser.add_argument_group("training")
     training.add_argument(
-        "--epochs", type=positive_int, default=30, metavar="N", help="at most"
+        "--epochs",
+        type=positive_int,
+        default=30,
+        metavar="N",
+        help="at most; after half of them training ends once 8 in a row did not lower "
+        "the validation loss",
     )
     training.add_argument(
         "--batch-size", type=batch_size, default=64, metavar="N", help="faces"
@@ -258,6 +263,7 @@ def _read_parts(
 ) -> "tuple[Pixels, Pixels | None]":
     """What trains, and what validates unless the scores come from elsewhere."""
     from liveness.dataset import describe, require_both_labels, split_samples
+    from liveness.metrics import FEW_FACES
     from liveness.training import load_pixels
 
     training, validation = samples, []
@@ -287,6 +293,13 @@ def _read_parts(
     )
     require_both_labels(validation_pixels.samples, "the validation part")
     logger.info("validating on %s", describe(validation_pixels.samples))
+    real = sum(sample.is_bona_fide for sample in validation_pixels.samples)
+    if min(real, len(validation_pixels.samples) - real) < FEW_FACES:
+        logger.warning(
+            "warning: fewer than %d faces of a class validate: threshold and figures "
+            "are left to luck",
+            FEW_FACES,
+        )
     _warn_of_imbalance([*train_pixels.samples, *validation_pixels.samples])
     return train_pixels, validation_pixels
 

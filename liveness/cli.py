@@ -14,6 +14,7 @@ from liveness.errors import LivenessError
 ROOT = Path(__file__).resolve().parent.parent  # the folder of the scripts
 DEFAULT_CONFIDENCE = 0.5  # of the detector; the workflow's customary value
 DEFAULT_TOLERANCE = 0.6  # identity.DEFAULT_TOLERANCE, which loads numpy
+OWN_MODULES = ("liveness", "livenessnet")
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_FAKE = 3  # of what answers by its exit code: --once and --verify
@@ -27,7 +28,7 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     """Parser whose help shows the script's docstring as written, and --verbose."""
     parser = argparse.ArgumentParser(description=description, formatter_class=_Help)
     parser.add_argument(
-        "--verbose", action="store_true", help="also log what happens in each frame"
+        "--verbose", action="store_true", help="log details, such as of each frame"
     )
     return parser
 
@@ -164,9 +165,9 @@ def run(main: Callable[[], int]) -> int:
     """Run a script's main and turn what a user can cause into one line on stderr.
 
     Returns:
-        main's own code; 1 after a LivenessError or OSError; 130 after Ctrl-C and 143
-        after SIGTERM, both with everything released. Any other exception is a fault
-        of the program and keeps its traceback.
+        main's own code; 1 after a LivenessError or OSError, or where a package is not
+        installed; 130 after Ctrl-C and 143 after SIGTERM, both with everything
+        released. Any other exception is a fault of the program and keeps its traceback.
     """
     if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
@@ -183,6 +184,15 @@ def run(main: Callable[[], int]) -> int:
         return EXIT_FAILED
     except (LivenessError, OSError) as error:
         print(f"error: {_one_line(error)}", file=sys.stderr)
+        return EXIT_FAILED
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in OWN_MODULES:
+            raise
+        print(
+            f"error: no module named {error.name!r}: activate the environment "
+            "(. .venv/bin/activate) or pip install -r requirements.txt",
+            file=sys.stderr,
+        )
         return EXIT_FAILED
 
 
@@ -203,7 +213,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
         return "".join(indent + line for line in text.splitlines(keepends=True))
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default is None or action.default is False:
+        if action.default is None or action.default is False or action.default == []:
             return action.help
         return super()._get_help_string(action)
 

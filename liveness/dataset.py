@@ -94,6 +94,7 @@ def read_dataset(folders: Sequence[Path]) -> list[Sample]:
             )
         listed = _read_list(folder)
         samples += _read_tree(folder) if listed is None else listed
+    _warn_of_copies(samples)
     return samples
 
 
@@ -263,13 +264,13 @@ def _read_tree(folder: Path) -> list[Sample]:
             source=str(path.parent.relative_to(folder)),
         )
         row = rows[path.parent].get(path.name)
-        if row is None and rows[path.parent]:
+        if row is None:
             unlisted.append(path)
         samples.append(_with_row(sample, row) if row else sample)
     if unlisted:
         logger.warning(
-            "warning: %d pictures, such as '%s', have no row in the %s beside them: "
-            "taken as faces without surroundings",
+            "warning: %d of the pictures, such as '%s', have no row in a %s beside "
+            "them: taken as showing nothing but the face",
             len(unlisted),
             unlisted[0],
             CSV_NAME,
@@ -277,9 +278,30 @@ def _read_tree(folder: Path) -> list[Sample]:
     return samples
 
 
+def _warn_of_copies(samples: Sequence[Sample]) -> None:
+    """Say so where a film, known by its content, stands for two labels or sites."""
+    for what in ("label", "collection"):
+        found: dict[str, str] = {}
+        for sample in samples:
+            if "#" not in sample.source:  # of collect_dataset.py: with a checksum
+                continue
+            content = sample.source.rpartition("#")[2]
+            here = getattr(sample, what)
+            first = found.setdefault(content, here)
+            if first != here:
+                logger.warning(
+                    "warning: '%s' is in the %ss %s and %s: no figure that keeps them "
+                    "apart is honest",
+                    *(sample.source, what, *sorted((first, here))),
+                )
+                break
+
+
 def _with_row(sample: Sample, row: dict[str, str]) -> Sample:
     """The sample with source, frame and scale of its row in crops.csv."""
     try:
+        if None in row.values():
+            raise ValueError("too few fields")
         box = tuple(int(row[name]) for name in ("x_min", "y_min", "x_max", "y_max"))
         scale = float(row["scale"])
         if not (0 < scale < math.inf and box_area(box)):
@@ -297,6 +319,8 @@ def _with_row(sample: Sample, row: dict[str, str]) -> Sample:
 def _refuse_overlap(folders: Sequence[Path]) -> None:
     """Raise a DatasetError if a picture would be read twice, as of two sites."""
     for outer, inner in itertools.permutations(folders, 2):
+        if inner.resolve() == outer.resolve():
+            raise DatasetError(f"'{inner}' is given twice: name it once")
         if inner.resolve().is_relative_to(outer.resolve()):
             raise DatasetError(
                 f"'{inner}' lies in '{outer}', so its pictures would be read "
@@ -361,7 +385,7 @@ def check_names(row: Mapping[str, str], table: Path) -> None:
 def _read_rows(table: Path) -> dict[str, dict[str, str]]:
     """Rows of a crops.csv by file name, none where there is no such table."""
     columns, rows = read_table(table)
-    if rows and "file" not in columns:
+    if table.is_file() and "file" not in columns:
         raise DatasetError(
             f"'{table}' lacks the column 'file': it is not a list of the crops beside "
             "it; move it away"

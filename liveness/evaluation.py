@@ -53,7 +53,7 @@ class Evaluation:
         return {
             **self.rates.as_json(),
             "intervals_95": {
-                name: [None if np.isnan(end) else end for end in ends]
+                name: None if np.isnan(ends).any() else ends
                 for name, ends in self.intervals.items()
             },
             "bona_fide": self.bona_fide,
@@ -72,6 +72,8 @@ class Evaluation:
         for name, value in _figures(self.rates).items():
             low, high = self.intervals[name]
             ends = "too few sources" if np.isnan(low) else f"{low:7.1%} to {high:.1%}"
+            if low == high:
+                ends += " (no draw differs: no bound)"
             lines.append(f"{name:<28}{value:>8.1%}   {ends}")
         return "\n".join(lines + self._lines_of_changes())
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,8 +22,8 @@ def check_output_files(paths: Iterable[Path], *, inputs: Iterable[Path] = ()) ->
         inputs: Files that are read and have to stay.
 
     Raises:
-        OutputError: If the folder of one is missing, one is a folder, two have the
-            same name, or one is an input.
+        OutputError: If the folder of one is missing or cannot be written, one is a
+            folder, two have the same name, or one is an input.
     """
     paths = list(paths)
     # Finding the inputs may walk through a dataset: once, and only if need be.
@@ -30,7 +31,10 @@ def check_output_files(paths: Iterable[Path], *, inputs: Iterable[Path] = ()) ->
     kept = {_identity(path) for path in found if path.exists()}
     seen = set()
     for path in paths:
-        if not path.absolute().parent.is_dir():
+        folder = path.absolute().parent
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"no folder for '{path}': '{path.parent}' is a file")
+        if not folder.is_dir():
             raise OutputError(f"no folder for '{path}': create '{path.parent}' first")
         if path.is_dir():
             raise OutputError(f"'{path}' is a folder: expected the name of a file")
@@ -43,13 +47,22 @@ def check_output_files(paths: Iterable[Path], *, inputs: Iterable[Path] = ()) ->
                 f"'{path}' is read and would be overwritten: choose another name"
             )
         seen.add(path.absolute())
+    for folder in {path.resolve().parent for path in paths if not _is_device(path)}:
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise OutputError(
+                f"cannot write into folder '{folder}': "
+                f"{(error.strerror or str(error)).lower()}"
+            ) from error
 
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that its name only ever shows the whole content.
 
     The bytes go to a hidden ``.part`` file in the same folder, which then takes
-    the name. A full disk or a killed process leaves an older file as it was.
+    the name. A full disk or a killed process leaves an older file as it was. Behind a
+    link the file that it leads to is replaced; into a device or pipe is written.
 
     Args:
         path: File to create or replace; its folder must exist.
@@ -58,10 +71,14 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OSError: If the folder cannot be written or the disk is full.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    if _is_device(path):
+        path.write_bytes(data)
+        return
+    target = path.resolve()
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         part.write_bytes(data)
-        os.replace(part, path)
+        os.replace(part, target)
     except BaseException as error:  # also Ctrl-C: never leave the part behind
         part.unlink(missing_ok=True)
         if isinstance(error, OSError):
@@ -105,6 +122,11 @@ def list_files(
             )
         found += sorted(inside, key=natural_key)
     return list(dict.fromkeys(found))
+
+
+def _is_device(path: Path) -> bool:
+    """Whether a name is of something that is written to and cannot be replaced."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _identity(path: Path) -> tuple[int, int]:

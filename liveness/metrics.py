@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 CONFIDENCE = 0.95  # of the intervals
+FEW_FACES = 20  # of a class: with fewer each one is more than 5 % of a rate
 APCER_POINTS = (0.10, 0.05, 0.01)  # BPCER10, BPCER20 and BPCER100 of the standard
 
 

@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 
 from liveness.cli import ROOT
-from liveness.errors import ModelError
+from liveness.errors import ModelError, OutputError
 from liveness.files import check_output_files, write_atomically
 from liveness.labels import LABELS, write_label_encoder
 
@@ -381,6 +381,9 @@ def check_output_paths(
         ModelError: If the exporter is not installed.
     """
     check_output_files([paths.model])  # before a folder's name gets another ending
+    for path in paths.files:
+        if path.exists() and not path.is_file():
+            raise OutputError(f"'{path}' is no file: expected the name of one")
     check_output_files([*paths.files, *others], inputs=inputs)
     if find_spec("tf2onnx") is None:
         raise ModelError(

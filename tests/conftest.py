@@ -53,10 +53,11 @@ def write_dataset(folder: Path, *, seed: int = 0, sources: int = 3) -> Path:
     rng = np.random.default_rng(seed)
     for number in range(sources):
         crops = portrait_crops(CROPS_PER_SOURCE, seed=seed + number)
-        write_crops(folder / "real", crops, source=f"me_{number}.mp4#{number:012x}")
-        for kind in KINDS:
+        film = seed + number
+        write_crops(folder / "real", crops, source=f"me_{number}.mp4#{film:010x}00")
+        for code, kind in enumerate(KINDS, 1):
             fakes = [simulate(crop, kind, rng) for crop in crops[:2]]
-            name = f"{kind}_{number}.mp4#{number:012x}"
+            name = f"{kind}_{number}.mp4#{film:010x}{code:02x}"
             write_crops(folder / "fake" / kind, fakes, source=name)
     return folder
 

@@ -115,8 +115,40 @@ class TestTree:
 
         first, second = read_dataset([tmp_path])
         assert (first.crop_scale, second.crop_scale) == (2.7, None)
-        assert "1 pictures" in caplog.text
+        assert "1 of the pictures" in caplog.text
         assert "2.png" in caplog.text
+
+    def test_pictures_without_a_table_are_said(self, tmp_path, caplog):
+        put(tmp_path, "real/1.png", "fake/2.png")
+
+        assert {one.crop_scale for one in read_dataset([tmp_path])} == {None}
+        assert "2 of the pictures" in caplog.text
+        assert "nothing but the face" in caplog.text
+
+    @pytest.mark.parametrize("content", ["", "some words\n"])
+    def test_a_table_of_something_else_is_refused(self, tmp_path, content):
+        put(tmp_path, "real/1.png")
+        (tmp_path / "real/crops.csv").write_text(content)
+
+        with pytest.raises(DatasetError, match=r"crops\.csv' lacks the column 'file'"):
+            read_dataset([tmp_path])
+
+    @pytest.mark.parametrize(
+        ("second", "said"),
+        [
+            ("a/fake", "is in the labels fake and real"),
+            ("b/real", "is in the collections a and b"),
+            ("a/real/more", ""),
+        ],
+    )
+    def test_a_film_that_stands_for_two_is_said(self, tmp_path, caplog, second, said):
+        for folder, name in (("a/real", "me.mp4"), (second, "renamed.mp4")):
+            put(tmp_path, f"{folder}/1.png")
+            put_rows(tmp_path / folder, row("1.png", f"{name}#4ee80f01bca1"))
+
+        assert len(read_dataset([tmp_path])) == 2
+        assert said in caplog.text
+        assert bool(said) == ("warning" in caplog.text)
 
     def test_row_without_a_picture_is_ignored(self, tmp_path):
         put(tmp_path, "real/1.png")
@@ -391,7 +423,8 @@ def test_folders_in_one_another_are_refused(tmp_path, monkeypatch, second):
     (tmp_path / "a").mkdir()
     (tmp_path / "ab").mkdir()
 
-    with pytest.raises(DatasetError, match="would be read twice"):
+    message = "would be read twice" if second == "." else "is given twice"
+    with pytest.raises(DatasetError, match=message):
         read_dataset([Path("a"), Path(second)])
     with pytest.raises(DatasetError, match="no pictures"):
         read_dataset([Path("a"), Path("ab")])  # beside one another, but empty

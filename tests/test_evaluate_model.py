@@ -13,7 +13,7 @@ from conftest import portrait_crops, write_crops
 from liveness.changes import CHANGES
 from liveness.cli import ROOT, run
 from liveness.evaluation import read_scores
-from liveness.metrics import rates_calibrated
+from liveness.metrics import equal_error, rates_calibrated
 
 REAL_CLIP, FAKE_CLIP = ROOT / "videos/real_1.mp4", ROOT / "videos/fake_1.mp4"
 REAL_PICTURE, FAKE_PICTURE = ROOT / "images/reals/1.jpg", ROOT / "images/fakes/1.jpg"
@@ -112,12 +112,13 @@ def test_several_datasets_and_unreadable_pictures(
 
 
 def test_calibration_writes_the_threshold_into_the_card(
-    start, small_dataset, model, capsys
+    start, small_dataset, model, tmp_path, capsys
 ):
     before = card_of(model)
-    assert start("-d", small_dataset, "--calibrate") == 0
+    assert start("-d", small_dataset, "--calibrate", "--scores", "s.csv") == 0
 
     after = card_of(model)
+    scored = read_scores(tmp_path / "s.csv")
     rule = "equal error on 12 real and 12 fake faces of dataset"
     assert after["threshold_rule"] == rule
     changed = {name for name in after if after[name] != before[name]}
@@ -127,8 +128,24 @@ def test_calibration_writes_the_threshold_into_the_card(
     assert f"threshold {after['threshold']:.3f}" in captured.out
     assert "on the faces that the threshold was chosen on" in captured.err
     assert "each half of them at the threshold of the other half: APCER" in captured.err
+    assert "few films" not in captured.err
+    assert f"at the threshold before, {before['threshold']:.3f}: APCER" in captured.err
+    _, threshold = equal_error(scored.scores, scored.attacks)
+    assert after["threshold"] == pytest.approx(threshold, abs=1e-5)
     assert start("-d", small_dataset) == 0  # and the model uses it from then on
     assert f"threshold {after['threshold']:.3f}" in capsys.readouterr().out
+
+
+def test_clips_the_wrong_way_round_calibrate_nothing(tmp_path, capsys):
+    model = shutil.copytree(ROOT / "models", tmp_path / "shipped")
+    before = card_of(model)
+    given = ["--real", FAKE_CLIP, "--fake", REAL_CLIP, "--calibrate"]
+    given += ["-m", model / "liveness.h5", "-l", model / "label_encoder.pickle"]
+
+    assert run(lambda: evaluate_model.main([str(one) for one in given])) == 1
+    error = capsys.readouterr().err
+    assert "the real ones do not score above the fakes" in error
+    assert card_of(model) == before
 
 
 def test_a_card_of_another_model_takes_no_threshold(
@@ -213,7 +230,9 @@ def test_calibration_on_few_faces_warns(start, model, capsys):
 
     clips = ["--real", REAL_CLIP, "--fake", FAKE_CLIP]
     assert start(*clips, "--calibrate") == 0
-    assert "few faces" not in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "few faces" not in error
+    assert "few films or pictures, 1 of real and 1 of fake faces" in error
 
 
 def test_clip_without_a_face_is_said(start, tmp_path, capsys):

@@ -77,7 +77,7 @@ def test_one_source_of_a_class_gives_no_interval():
 
     assert all(np.isnan(ends).all() for ends in evaluation.intervals.values())
     assert evaluation.as_text().count("too few sources") == len(evaluation.intervals)
-    assert evaluation.as_json()["intervals_95"]["ACER"] == [None, None]
+    assert evaluation.as_json()["intervals_95"]["ACER"] is None
 
 
 def test_an_attack_with_one_source_has_no_interval_of_its_own():
@@ -100,6 +100,8 @@ def test_the_worst_attack_with_one_source_has_no_interval():
     for name in ("APCER print", "APCER (worst attack)", "ACER", *limits):
         assert np.isnan(intervals[name]).all()
     assert intervals["APCER replay"] == intervals["BPCER"] == (0, 0)
+    text = evaluate(faces, threshold=0.5).as_text()
+    assert "0.0% to 0.0% (no draw differs: no bound)" in text
     worst_of_two = evaluate(
         ScoredFaces(sources, attacks, ["p", "q"] * 2 + sources[4:], scores),
         threshold=0.5,

@@ -62,6 +62,17 @@ def test_crops_are_a_dataset_with_sites(data, tmp_path, capsys):
     assert out.endswith(f"without a face: 0, saved: {len(samples)}\n")
 
 
+def test_files_that_are_named_otherwise_are_said(data, tmp_path, capsys):
+    names = ("office_Real.mp4", "film.mp4", "_real.mp4", "office_real.txt")
+    for name in names:
+        (data / "videos" / name).write_bytes(b"x")
+
+    assert start(data, tmp_path / "out") == 0
+    error = capsys.readouterr().err
+    assert all(f"videos/{name}' is passed over" in error for name in names)
+    assert "my_home" not in error
+
+
 def test_second_run_adds_nothing(data, tmp_path, capsys):
     shutil.rmtree(data / "videos")
     assert start(data, tmp_path / "out") == 0
@@ -88,7 +99,11 @@ def test_bad_inputs_are_counted_and_said(data, tmp_path, capsys):
     ("rows", "columns", "message"),
     [
         (ROWS, ("path", "site", "label", "attack", "people"), "lacks the column"),
-        ([("frames/1.jpg", "office")], COLUMNS, "short row"),
+        (
+            [("frames/1.jpg", "office")],
+            COLUMNS,
+            "few fields in the row",
+        ),
         ([("1.jpg", "office", "spoof", "", "a")], COLUMNS, "label 'spoof'"),
         ([("1.jpg", "/office", "real", "", "a")], COLUMNS, "site '/office'"),
         ([("1.jpg", "", "real", "", "a")], COLUMNS, "the site ''"),

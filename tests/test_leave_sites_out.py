@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import itertools
 import json
 import os
 import shlex
@@ -130,12 +131,14 @@ def test_rates_keep_sites_and_kinds_apart():
     samples += [sample("b"), sample("c", "print")]  # one class only: no rates
     scores = np.array([0.9, 0.2, 0.8, 0.3, 0.1, 0.9, 0.1])
 
-    crops, frames = rates_by_part(fold_of(samples, scores), 0.5)
+    crops, prints, replays = rates_by_part(fold_of(samples, scores), 0.5)
     assert (crops.site, crops.kind, crops.attack) == ("a", "crops", "print")
-    assert (crops.faces, frames.faces) == (2, 3)
     assert (crops.apcer, crops.bpcer, crops.eer) == (0, 1, 0)
-    assert (frames.kind, frames.attack) == ("full frames", "print+replay")
-    assert (frames.apcer, frames.bpcer, frames.acer) == (1, 0, 0.5)
+    assert [one.kind for one in (prints, replays)] == ["full frames"] * 2
+    assert [one.attack for one in (prints, replays)] == ["print", "replay"]
+    assert {one.faces for one in (crops, prints, replays)} == {2}
+    assert (prints.apcer, prints.bpcer, prints.acer) == (0, 0, 0)
+    assert (replays.apcer, replays.bpcer, replays.acer) == (1, 0, 0.5)
 
 
 def test_a_site_at_a_threshold_of_its_own():
@@ -201,7 +204,7 @@ def test_one_site_has_no_interval():
     samples = [sample("a"), sample("a", "print")]
     results = rates_by_part(fold_of(samples, [0.9, 0.8]), 0.5)
 
-    found = means(results)["full frames, print, 1 sites"]
+    found = means(results)["full frames, print, 1 site"]
     assert found["APCER"] == Mean(1, None, sites=1)
     assert "APCER 100.0%  BPCER 0.0%" in table(results)
 
@@ -225,11 +228,13 @@ def test_small_run_scores_every_site(sites, tmp_path, short_training, capsys):
     assert err.count("skipped: cannot read image") == 1
     assert err.count("network 2 of 2") == 2  # in each of two folds
     content = json.loads((tmp_path / "t.json").read_text())
-    assert [one["site"] for one in sorted(content["sites"], key=str)] == [*"abcd"]
+    rows = {(one["site"], one["attack"]) for one in content["sites"]}
+    assert rows == set(itertools.product("abcd", ("print", "screen")))
     assert all(f"\n{site}  " in out for site in "abcd")
-    (figures,) = content["means"].values()
-    assert list(content["means"]) == ["full frames, print+screen, 4 sites"]
-    assert figures["EER"].keys() == {"value", "interval", "sites"}
+    kinds = [f"full frames, {attack}, 4 sites" for attack in ("print", "screen")]
+    assert list(content["means"]) == kinds
+    for figures in content["means"].values():
+        assert figures["EER"].keys() == {"value", "interval", "sites"}
     assert list(content["changed"]) == ["as they are", *CHANGES]
     assert content["changed"]["as they are"] == content["means"]
     assert len({json.dumps(found) for found in content["changed"].values()}) > 1

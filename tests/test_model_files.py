@@ -308,3 +308,10 @@ def test_clashing_output_names_are_refused(tmp_path):
         check_output_paths(ModelPaths(tmp_path / "m.json", tmp_path / "le"))
     with pytest.raises(OutputError, match="no folder"):
         check_output_paths(ModelPaths(tmp_path / "a" / "m.h5", tmp_path / "le"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+def test_a_model_replaces_no_pipe_or_device(tmp_path):
+    os.mkfifo(tmp_path / "m.h5")
+    with pytest.raises(OutputError, match=r"m\.h5' is no file"):
+        check_output_paths(ModelPaths(tmp_path / "m.h5", tmp_path / "le"))

@@ -90,6 +90,11 @@ def test_threshold_is_of_equal_error_on_the_part_that_validates(trained, small_d
     assert card.validation["acer"] == pytest.approx(rates.acer)
 
 
+def test_few_faces_that_validate_are_said(start, small_dataset, capsys):
+    assert start(small_dataset) == 0
+    assert "fewer than 20 faces of a class validate" in capsys.readouterr().err
+
+
 def test_networks_are_averaged(start, small_dataset, trained, tmp_path):
     assert start(small_dataset, options=["--networks", "2"]) == 0
 
