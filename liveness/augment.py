@@ -26,7 +26,7 @@ MAX_SHIFT_WIDE = 0.04  # of the side
 FRAMED = 0.5  # of a wide picture whose frame ends nearer to the face
 EDGE_MOVED = 0.5  # of each edge of such a frame
 UPRIGHT = 0.35  # of such frames that end on the left and right, like a phone's
-NEAREST_EDGE = 0.37  # of half the side: just outside the face at a scale of 2.7
+NEAREST_EDGE = 0.37  # of half the side: about a face's edge at a scale of 2.7
 MAX_NOISE = 0.04  # standard deviation, of the full range
 
 OTHER_LIGHT = 0.5  # of wide pictures in light and white balance far from the filmed
@@ -62,8 +62,8 @@ def another_camera(
         rng: Source of all randomness.
         side_px: Side of the picture that is returned.
         is_wide: Whether it shows what is around the face: then it moves less, the
-            frame may end anywhere beside the face, and light may be far from what
-            was filmed.
+            frame may end anywhere beside the face (at times a little inside it), and
+            light may be far from what was filmed.
 
     Returns:
         (side_px, side_px, 3) uint8, BGR, a new picture. What was black stays black.
@@ -109,7 +109,10 @@ def _move(
 
 
 def _random_frame(side_px: int, rng: np.random.Generator) -> np.ndarray:
-    """(side, side) bool: what of a picture lies inside a frame around the face."""
+    """(side, side) bool: what of a picture lies inside a frame around its middle.
+
+    Where the face was zoomed or shifted an edge may cut a little of it off.
+    """
     inside = np.ones((side_px, side_px), bool)
     # How near a face is to the frame's edge says how it was filmed and not what it
     # is; without this it is what a network learns first.

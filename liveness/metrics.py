@@ -133,7 +133,10 @@ def weights_of_sources(sources: Sequence[str], attacks: Sequence[str]) -> np.nda
 def threshold_for_bpcer(
     scores: np.ndarray, attacks: Sequence[str], *, bpcer: float
 ) -> float:
-    """The highest threshold that refuses at most this share of bona fide faces."""
+    """The highest of the scores that, as threshold, refuses at most this share.
+
+    Of bona fide faces, that is; a share of 1 refuses all but the highest scores.
+    """
     scores, kinds = _checked(scores, attacks)
     ordered = np.sort(scores[kinds == ""])
     refused = int(bpcer * len(ordered) + 1e-9)  # 0.29 * 100 is 28.999999999999996

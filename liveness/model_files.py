@@ -264,7 +264,7 @@ def load_model(paths: ModelPaths) -> LoadedModel:
         return LoadedModel(KerasNetwork(model), card)
     card = read_card(paths.card)
     belongs = card.model_sha256 == sha256_of(paths.model.read_bytes())
-    reason = f"'{paths.card}' was written for another model file"
+    reason = f"'{paths.card}' was written for another model file, as its threshold was"
     if belongs:
         content = paths.runtime.read_bytes() if paths.runtime.is_file() else b""
         if content and card.runtime_sha256 == sha256_of(content):

@@ -119,7 +119,7 @@ def compose_attack(
     box: Box,
     rng: np.random.Generator,
     *,
-    kind: str | None = None,
+    kind: str,
 ) -> tuple[np.ndarray, Box]:
     """A face shown on a device or on paper in front of another picture.
 
@@ -129,7 +129,7 @@ def compose_attack(
             lower part, larger.
         box: The face in ``content``.
         rng: Source of all randomness.
-        kind: One of ``KINDS``; None draws one.
+        kind: One of ``KINDS``.
 
     Returns:
         (h, w, 3) uint8, BGR, and the box of the face in it, inside the picture.
@@ -137,7 +137,6 @@ def compose_attack(
     Raises:
         ValueError: If the box has no area in ``content`` or the kind is unknown.
     """
-    kind = kind or (SCREEN if rng.random() < 0.65 else PRINT)
     if rng.random() < BEFORE_A_BODY:
         background = _below(background, rng)
     height, width = background.shape[:2]
@@ -262,7 +261,7 @@ def paste_panel(
         (h, w, 3) uint8, BGR, a new picture, and a box clipped to it.
     """
     height, width = background.shape[:2]
-    # A panel that is drawn larger than it is seen was made at the seen size, so
+    # A panel is made at the size that it is seen in, but for tilt and perspective:
     # linear interpolation does not alias here.
     front = cv2.warpPerspective(
         panel.image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE

@@ -99,7 +99,7 @@ def test_composed_face_is_where_the_box_says(portrait, room, kind):
 
 def test_composition_repeats(portrait, room):
     first, second = (
-        compose_attack(portrait.image, room, portrait.box, np.random.default_rng(3))
+        compose_attack(portrait.image, room, portrait.box, rng_of(3), kind="screen")
         for _ in range(2)
     )
 
@@ -115,7 +115,9 @@ def test_an_attack_may_be_before_the_lower_part_of_a_picture(portrait, monkeypat
     def red_share(share: float, seed: int) -> float:
         monkeypatch.setattr(subject, "BEFORE_A_BODY", share)
         rng = np.random.default_rng(seed)
-        image, _ = compose_attack(portrait.image, background, portrait.box, rng)
+        image, _ = compose_attack(
+            portrait.image, background, portrait.box, rng, kind="print"
+        )
         blue, green, red = cv2.split(image[:8].astype(int))
         return float((red > green + blue + 40).mean())
 
@@ -155,19 +157,19 @@ def test_passport_picture_of_a_face_that_is_hardly_there(face):
     assert (result.shape, result.dtype) == (image.shape, np.uint8)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("box", [(0, 0, 60, 80), (470, 560, 600, 700)])
-def test_face_at_the_border_of_the_content(portrait, room, box):
+def test_face_at_the_border_of_the_content(portrait, room, box, kind):
     for seed in range(10):
         rng = np.random.default_rng(seed)
-        _, face = compose_attack(portrait.image, room, box, rng)
+        _, face = compose_attack(portrait.image, room, box, rng, kind=kind)
         assert box_area(face) > 0
 
 
 def test_box_outside_the_content(portrait, room):
     with pytest.raises(ValueError, match="in the picture"):
-        compose_attack(
-            portrait.image, room, (900, 900, 950, 950), np.random.default_rng(0)
-        )
+        outside = (900, 900, 950, 950)
+        compose_attack(portrait.image, room, outside, rng_of(0), kind="screen")
 
 
 def test_placement_puts_the_face_at_the_centre(portrait, room):
@@ -180,3 +182,224 @@ def test_placement_puts_the_face_at_the_centre(portrait, room):
     assert abs((box[0] + box[2]) / 2 - 300) <= 1
     assert abs((box[1] + box[3]) / 2 - 200) <= 1
     assert abs(box[3] - box[1] - 120) <= 2
+
+
+def detail(image) -> float:
+    """How much a picture changes from pixel to pixel."""
+    return float(cv2.Laplacian(image.astype(np.float32), cv2.CV_32F).std())
+
+
+def rng_of(seed) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize(
+    ("kind", "effect", "least", "most"),
+    [
+        ("screen", "_misexposed", 0.4, 0.8),
+        ("screen", "_screen_colours", 0.2, 0.6),
+        ("screen", "_resample", 0.3, 0.7),
+        ("screen", "_defocus", 0.55, 0.95),
+        ("screen", "_sharpen", 0.05, 0.4),
+        ("screen", "_pixel_grid", 0.2, 0.6),
+        ("screen", "_banding", 0.1, 0.45),
+        ("screen", "_uneven_light", 0.3, 0.7),
+        ("screen", "_glare", 0.3, 0.7),
+        ("screen", "_recompress", 1, 1),
+        ("print", "_print_colours", 1, 1),
+        ("print", "_resample", 0.2, 0.6),
+        ("print", "_halftone", 0.3, 0.7),
+        ("print", "_defocus", 0.55, 0.95),
+        ("print", "_uneven_light", 1, 1),
+        ("print", "_paper", 0.4, 0.8),
+        ("print", "_glare", 0.1, 0.5),
+        ("print", "_recompress", 1, 1),
+    ],
+)
+def test_each_effect_has_its_share(crop, monkeypatch, kind, effect, least, most):
+    small = cv2.resize(crop, (32, 32))
+    found = []
+    original = getattr(subject, effect)
+    monkeypatch.setattr(
+        subject, effect, lambda *given: found.append(1) or original(*given)
+    )
+    for seed in range(100):
+        simulate(small, kind, rng_of(seed))
+
+    assert least <= len(found) / 100 <= most
+
+
+class TestEffects:
+    """Each by itself at full strength, so that none can be lost among the others."""
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_pixel_grid_is_periodic(self, seed):
+        grid = subject._pixel_grid((128, 128), 1.0, rng_of(seed))[..., 1]
+        spectrum = np.abs(np.fft.rfft2((grid - grid.mean()) * np.hanning(128)))
+
+        assert grid.mean() == pytest.approx(1, abs=0.05)
+        assert np.sort(spectrum.ravel())[-20:].mean() > 10 * spectrum.mean()
+
+    def test_banding_is_along_the_rows(self):
+        bands = subject._banding((100, 80), 1.0, rng_of(0))
+
+        assert bands.shape == (100, 1, 1)
+        assert 0.02 < np.ptp(bands) < 0.4
+        assert np.abs(np.diff(bands[:, 0, 0])).max() < np.ptp(bands) / 2  # no noise
+
+    def test_uneven_light_is_smooth(self):
+        light = subject._uneven_light((100, 80), 0.4, rng_of(0))[..., 0]
+
+        assert 0.05 < np.ptp(light) <= 0.4
+        assert detail(light) < 0.01
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_paper_is_grainy(self, seed):
+        paper = subject._paper((100, 80), 1.0, rng_of(seed))[..., 0]
+
+        assert paper.mean() == pytest.approx(1, abs=0.02)
+        assert 0.003 < paper.std() < 0.1
+        assert detail(paper) > 0.3 * paper.std()
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_glare_is_light_at_places(self, seed):
+        haze = subject._glare((100, 80), 1.0, rng_of(seed))
+
+        assert haze.shape == (100, 80, 3)
+        assert haze.min() >= 0 and haze.max() <= 1
+        assert haze.max() - np.median(haze) > 0.02
+        assert detail(haze[..., 0]) < haze.std()
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_spots_are_small_and_bright(self, seed):
+        spots = subject._spots((100, 80), rng_of(seed))
+
+        assert spots.max() > 0.2
+        assert np.median(spots) < 0.05
+
+    @pytest.mark.parametrize("soften", [subject._defocus, subject._resample])
+    def test_softening(self, crop, soften):
+        """Mostly: nearest neighbours, drawn at times, are blocky."""
+        seen = [soften(crop, 1.0, rng_of(seed)) for seed in range(20)]
+
+        assert {one.shape for one in seen} == {crop.shape}
+        assert np.median([detail(one) for one in seen]) < 0.9 * detail(crop)
+        assert max(cv2.absdiff(one, crop).mean() for one in seen) < 15
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_sharpening(self, crop, seed):
+        assert detail(subject._sharpen(crop, rng_of(seed))) > 1.1 * detail(crop)
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_recompression_loses_a_little(self, crop, seed):
+        again = subject._recompress(crop, rng_of(seed))
+
+        assert 0.3 < cv2.absdiff(again, crop).mean() < 10
+
+    @pytest.mark.parametrize(
+        "colours", [subject._screen_colours, subject._print_colours]
+    )
+    def test_colours_move_and_stay_in_order(self, colours):
+        ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+        spread, moved = [], []
+        for seed in range(20):
+            seen = colours(ramp, 1.0, rng_of(seed)).astype(int)
+            assert (np.diff(seen, axis=1) >= 0).all()
+            spread.append(np.ptp(seen[0, 128]))
+            moved.append(np.abs(seen - ramp).mean())
+        assert np.median(spread) > 5  # grey has a cast
+        assert np.median(moved) > 8
+
+    def test_ink_is_not_black_and_paper_not_white(self):
+        ends = np.array([[[0] * 3, [255] * 3]], np.uint8)
+        seen = [subject._print_colours(ends, 1.0, rng_of(seed)) for seed in range(20)]
+
+        assert np.mean([one[0, 0] for one in seen]) > 10
+        assert np.mean([one[0, 1] for one in seen]) < 245
+
+    def test_the_camera_does_not_expose_for_all_screens(self, crop):
+        seen = [subject._misexposed(crop, 1.0, rng_of(seed)) for seed in range(40)]
+        burnt = [(one.min(axis=2) == 255).mean() for one in seen]
+        own = (crop.min(axis=2) == 255).mean()
+
+        assert max(burnt) > own + 0.1
+        brightness = [float(one.mean()) - crop.mean() for one in seen]
+        assert max(brightness) > 20 and min(brightness) < -10
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_halftone_has_dots_in_the_mid_tones_alone(self, seed):
+        def dots(grey: int) -> float:
+            flat = np.full((60, 60, 3), grey, np.uint8)
+            return subject._halftone(flat, 1.0, rng_of(seed)).std()
+
+        assert dots(128) > 2
+        assert dots(0) < 0.5 and dots(255) < 0.5
+
+
+class TestPanels:
+    FACE = (30, 30, 70, 80)
+
+    @pytest.fixture
+    def shown(self) -> np.ndarray:
+        return np.full((120, 100, 3), (60, 130, 200), np.uint8)
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_a_device_has_a_frame_of_its_own_colour(self, shown, seed):
+        panel = subject._device(shown, self.FACE, 50, rng_of(seed))
+
+        height, width = panel.image.shape[:2]
+        assert panel.alpha.shape == (height, width)
+        assert height > shown.shape[0] and width > shown.shape[1]
+        left, top = panel.box[0] - self.FACE[0], panel.box[1] - self.FACE[1]
+        assert left > 0 and top > 0
+        frame = panel.image[height // 2, left - 1].astype(int)
+        assert np.abs(frame - shown[0, 0]).max() > 20
+        assert panel.alpha[height // 2, width // 2] == 255
+
+    def test_corners_of_a_device_may_be_round(self, shown):
+        corners = {
+            int(subject._device(shown, self.FACE, 50, rng_of(seed)).alpha[0, 0])
+            for seed in range(20)
+        }
+        assert 0 in corners
+
+    def test_a_sheet_is_cut_and_bent(self, shown):
+        panels = [
+            subject._sheet(shown, self.FACE, 50, rng_of(seed)) for seed in range(20)
+        ]
+        assert any((panel.alpha == 0).any() for panel in panels)
+        margins = [panel.box[0] - self.FACE[0] for panel in panels]
+        assert min(margins) == 0 and max(margins) > 5
+        # Shading across the sheet comes from the bend alone: what is shown is flat.
+        middle = [panel.image[panel.image.shape[0] // 2, :, 2] for panel in panels]
+        assert np.median([np.ptp(row[20:-20].astype(int)) for row in middle]) > 5
+
+    def test_an_interface_lies_above_and_below(self, shown):
+        seen = [subject._interface(shown, rng_of(seed)) for seed in range(20)]
+
+        assert all(one.shape == shown.shape for one in seen)
+        bars = [(one[[0, -1]].astype(int) - shown[[0, -1]]).any() for one in seen]
+        assert np.mean(bars) > 0.8
+        centre = slice(50, 55)
+        assert all(
+            np.abs(one[centre, centre].astype(int) - shown[0, 0]).max() <= 1
+            for one in seen
+        )
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_held_attacks_show_skin(self, portrait, monkeypatch, kind):
+        """Nothing else in it is of that colour: all is blue."""
+        blue = np.full((240, 320, 3), (200, 60, 20), np.uint8)
+
+        def skin(held: float, seed: int) -> float:
+            monkeypatch.setitem(subject.HELD, kind, held)
+            content = np.full_like(portrait.image, (200, 60, 20))
+            image, _ = compose_attack(
+                content, blue, portrait.box, rng_of(seed), kind=kind
+            )
+            blues, _, reds = cv2.split(image.astype(int))
+            return float((reds > blues + 15).mean())
+
+        found = [skin(1, seed) - skin(0, seed) for seed in range(20)]
+        assert np.mean([one > 0.005 for one in found]) > 0.6
+        assert min(found) > -0.02
