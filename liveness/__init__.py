@@ -15,6 +15,7 @@ Map of the package, in the order in which a picture travels:
 ``simulate``                print and replay attacks made from bona fide pictures
 ``augment``                 what other cameras would have done to a picture
 ``training``                samples to a trained network
+``sites``, ``folds``        sites left out, their rates; trainings without them
 ``workers``                 what a process that works for another one does first
 ``memory``                  freed memory is kept for the next training step
 ``labels``                  class names, their order, the label encoder's file

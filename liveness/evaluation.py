@@ -50,7 +50,7 @@ class Evaluation:
 
     def as_json(self) -> dict:
         """All figures as JSON values; an interval that cannot be had is null."""
-        return {
+        figures = {
             **self.rates.as_json(),
             "intervals_95": {
                 name: None if np.isnan(ends).any() else ends
@@ -59,8 +59,12 @@ class Evaluation:
             "bona_fide": self.bona_fide,
             "attacks": self.attacks,
             "sources": self.sources,
-            "changed": {name: rates.as_json() for name, rates in self.changed.items()},
         }
+        if self.changed:
+            figures["changed"] = {
+                name: rates.as_json() for name, rates in self.changed.items()
+            }
+        return figures
 
     def as_text(self) -> str:
         """The report, one figure a line."""

@@ -68,6 +68,14 @@ def small_dataset(tmp_path_factory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("data") / "dataset")
 
 
+@pytest.fixture
+def sites(tmp_path):
+    """Four sites with both classes; as many as two folds need and no more."""
+    for number, site in enumerate("abcd"):
+        write_dataset(tmp_path / "data" / site, seed=10 * number, sources=2)
+    return tmp_path / "data"
+
+
 def make_training_short(patch: pytest.MonkeyPatch) -> None:
     """Epochs of 32 pictures and a network of two thin blocks."""
     import liveness.training

@@ -86,7 +86,7 @@ def test_without_changes_nothing_is_said_of_them(
 ):
     assert start("-d", small_dataset, "--json", "r.json") == 0
 
-    assert json.loads((tmp_path / "r.json").read_text())["changed"] == {}
+    assert "changed" not in json.loads((tmp_path / "r.json").read_text())
     assert "the same faces" not in capsys.readouterr().out
 
 
