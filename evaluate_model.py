@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from liveness.classifier import LivenessClassifier
     from liveness.evaluation import Evaluation, ScoredFaces
     from liveness.faces import Detection, FaceDetector
+    from liveness.metrics import ErrorRates
 
 CLIP_EVERY_N_FRAMES = 5  # of a clip for --real or --fake
 CLIP_ATTACK = "own clip"  # of a clip that is given by itself, not in a folder
@@ -66,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
             default=[],
             metavar="CLIP",
             help=f"videos or pictures of {label} faces, or folders of them"
-            + (", named after the kind of attack" if label == "fake" else "")
+            + (" named after the kind of attack" if label == "fake" else "")
             + "; face crops go with -d",
         )
     data.add_argument(
@@ -157,7 +158,7 @@ def calibrate(
 ) -> float:
     """Choose the threshold on these faces and write it into the model's card."""
     from liveness.errors import ModelError
-    from liveness.metrics import calibrated_threshold, error_rates, rates_calibrated
+    from liveness.metrics import calibrated_threshold, error_rates
     from liveness.model_files import find_model, sha256_of, write_card
 
     if classifier.card.model_sha256 is None:
@@ -183,16 +184,25 @@ def calibrate(
     _warn_of_few(faces)
     rule += f" on {real} real and {attacks} fake faces of "
     rule += ", ".join(path.name or str(path) for path in inputs)
+    after = error_rates(faces.scores, faces.attacks, threshold=threshold)
     card = dataclasses.replace(
         classifier.card,
-        threshold=float(threshold),
+        threshold=after.threshold,
         threshold_rule=rule,
-        validation=error_rates(
-            faces.scores, faces.attacks, threshold=threshold
-        ).as_json(),
+        validation=after.as_json(),
     )
     write_card(card, paths.card)
     logger.info("wrote the threshold %.3f (%s) into %s", threshold, rule, paths.card)
+    _say_what_to_expect(faces, before, bpcer)
+    return after.threshold
+
+
+def _say_what_to_expect(
+    faces: "ScoredFaces", before: "ErrorRates", bpcer: float | None
+) -> None:
+    """How it was before, and what the report of a calibration is worth."""
+    from liveness.metrics import rates_calibrated
+
     logger.info(
         "at the threshold before, %.3f: APCER %.1f%%, BPCER %.1f%%",
         *(before.threshold, 100 * before.apcer, 100 * before.bpcer),
@@ -204,7 +214,6 @@ def calibrate(
             "BPCER %.1f%%, which is nearer to what to expect",
             *(100 * rate for rate in own),
         )
-    return float(threshold)
 
 
 def _warn_of_few(faces: "ScoredFaces") -> None:
@@ -282,12 +291,13 @@ def _check_outputs(
     from liveness.model_files import find_model
 
     outputs = (arguments.scores, arguments.json, arguments.plot)
+    model = find_model(arguments.model, arguments.le)
     inputs = itertools.chain(
-        find_model(arguments.model, arguments.le).files,
-        (clip for _, clip in clips),
-        files_of(arguments.dataset),
+        model.files, (clip for _, clip in clips), files_of(arguments.dataset)
     )
     check_output_files([path for path in outputs if path], inputs=inputs)
+    if arguments.calibrate:
+        check_output_files([model.card])
 
 
 def _write_figures(
@@ -362,9 +372,12 @@ def _clips(arguments: argparse.Namespace) -> list[tuple[str, Path]]:
 
     attacks = {clip: "" for given in arguments.real for clip in clips_in(given)}
     for given in arguments.fake:
-        name = given.resolve().name if given.is_dir() else CLIP_ATTACK
         for clip in clips_in(given):
-            if attacks.setdefault(clip, name) == "":
+            name = CLIP_ATTACK
+            if given.is_dir():
+                inside = clip.parent.relative_to(given).as_posix()
+                name = given.resolve().name if inside == "." else inside
+            if attacks.setdefault(clip, name or CLIP_ATTACK) == "":
                 raise DatasetError(f"'{clip}' is given as real and as fake")
     return [(attack, clip) for clip, attack in attacks.items()]
 

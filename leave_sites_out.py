@@ -6,7 +6,8 @@ The sites are dealt into folds. For each fold a network is trained on the other
 sites, and scores the sites of the fold. The threshold that a site is measured at
 comes from the scores of the other folds: none of its own has a say in it. "calibr." is
 the ACER with a threshold of the site's own: each half of its faces is measured at
-that of the other half. Crops with and without surroundings are reported apart.
+that of the other half. Crops with and without surroundings, and kinds of attack, are
+reported apart.
 --within SITE leaves out the groups (people) of that one site instead. --jobs 2
 trains two folds at a time.
 """
@@ -198,16 +199,16 @@ def main(argv: list[str] | None = None) -> int:
             jobs=arguments.jobs,
         )
     )
+    if arguments.scores:  # first: whatever fails after it, the trainings are kept
+        _write_scores(arguments.scores, folds)
     results = results_of(folds)
     print(table(results[UNCHANGED]))
     if arguments.changes:
         print(table_of_changes(results))
     if arguments.json:
         _write_table(arguments.json, results)
-    if arguments.scores:
-        _write_scores(arguments.scores, folds)
-        if not within:
-            logger.info("to train on all of it alike: %s", training_command(arguments))
+    if arguments.scores and not within:
+        logger.info("to train on all of it alike: %s", training_command(arguments))
     return EXIT_OK
 
 
@@ -215,6 +216,7 @@ def training_command(arguments: argparse.Namespace) -> str:
     """The command line of the same recipe on all sites, with these scores."""
     words = ["python", "train_model.py", "-d", *map(str, arguments.dataset)]
     words += ["--epochs", str(arguments.epochs), "--networks", str(arguments.networks)]
+    words += ["--seed", str(arguments.seed)]
     words += ["--simulate-attacks"] * arguments.simulate_attacks
     return shlex.join([*words, "--threshold-from", str(arguments.scores)])
 

@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
             size = f"{camera.width_px}x{camera.height_px}"
             print(f"{camera.number}  {size}  {camera.name}")
         if not cameras:
-            raise SourceError("no camera was found")
+            raise SourceError("no camera gives a picture: is one connected, and free?")
         return EXIT_OK
 
     def open_it():

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 FILTERS = (16, 32, 64, 96)  # of each block; the family's original has 16 and 32
 DENSE_UNITS = 64
 LOGITS = "logits_"  # how the name of each view's last layer starts
-FACE_WEIGHT = 0.3  # what is around a face tells more than the face; MODEL_CARD.md
+FACE_WEIGHT = 0.3  # what is around a face tells more than the face; docs/tried.md
 
 
 class LivenessNet:
@@ -124,7 +124,7 @@ def _layers(filters: Sequence[int], *, whole_maps: bool) -> list:
         # The first convolution halves the picture: four times faster.
         found += _convolution(count, strides=2 if number == 0 else 1)
         found += _convolution(count)
-        # What helps inside the face harms its surroundings: MODEL_CARD.md.
+        # What helps inside the face harms its surroundings: docs/tried.md.
         dropout = layers.SpatialDropout2D(0.1) if whole_maps else layers.Dropout(0.25)
         found += [layers.MaxPooling2D(), dropout]
     found += [layers.GlobalAveragePooling2D(keepdims=True), layers.Flatten()]

@@ -59,6 +59,7 @@ class Judged:
     attacks: "Sequence[str]"
     threshold: float
     rule: str
+    note: str  # on what these faces say about others
 
     @property
     def is_bona_fide(self) -> "np.ndarray":
@@ -326,14 +327,21 @@ def _card(
 def _judged_by(model: "keras.Model", pixels: "Pixels") -> Judged:
     """The validation faces, as this model scores them."""
     from liveness.dataset import describe
-    from liveness.metrics import equal_error
+    from liveness.metrics import equal_error, rates_calibrated
     from liveness.training import score
 
     scores = score(model, pixels)
     _, threshold = equal_error(scores, pixels.attacks)
     count = len({sample.source for sample in pixels.samples})
     rule = f"equal error on {describe(pixels.samples)} of {count} validation sources"
-    return Judged(scores, pixels.attacks, threshold, rule)
+    note = "chosen on these faces, which flatters the figures"
+    if own := rates_calibrated(scores, pixels.attacks):
+        apcer, bpcer = own
+        note += (
+            "; each half of them at that of\nthe other half: "
+            f"APCER {apcer:.1%}  BPCER {bpcer:.1%}"
+        )
+    return Judged(scores, pixels.attacks, threshold, rule, note)
 
 
 def _judged_elsewhere(faces: "ScoredFaces") -> Judged:
@@ -347,7 +355,11 @@ def _judged_elsewhere(faces: "ScoredFaces") -> Judged:
         f"equal error on {real} real, {len(faces.attacks) - real} fake of "
         f"{len(set(faces.sources))} sites left out, each site counted alike"
     )
-    return Judged(faces.scores, faces.attacks, threshold, rule)
+    note = (
+        "chosen on these faces; what to expect\nof sites that it never saw is in the "
+        "table of leave_sites_out.py"
+    )
+    return Judged(faces.scores, faces.attacks, threshold, rule, note)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -403,7 +415,6 @@ def _report(judged: Judged, rates: "ErrorRates") -> str:
     from sklearn.metrics import classification_report
 
     from liveness.labels import LABELS
-    from liveness.metrics import rates_calibrated
 
     table = classification_report(
         judged.is_bona_fide,
@@ -412,17 +423,11 @@ def _report(judged: Judged, rates: "ErrorRates") -> str:
         target_names=LABELS,
         zero_division=0,
     )
-    note = "chosen on these faces, which flatters the figures"
-    if own := rates_calibrated(judged.scores, judged.attacks):
-        note += (
-            "; each half of them\nat that of the other half: APCER {:.1%}  BPCER {:.1%}"
-        )
-        note = note.format(*own)
     return (
         f"{table}\n"
         f"validation: APCER {rates.apcer:.1%}  BPCER {rates.bpcer:.1%}  "
         f"ACER {rates.acer:.1%}  EER {rates.eer:.1%}\n"
-        f"threshold: {rates.threshold:.3f} ({judged.rule}), {note}"
+        f"threshold: {rates.threshold:.3f} ({judged.rule}), {judged.note}"
     )
 
 

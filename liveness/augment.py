@@ -46,7 +46,7 @@ class Light(NamedTuple):
 
 # What a screen or paper does to colours is small, and large changes seem to hide it
 # inside the face; around it a network without them goes by the colours of the cameras
-# that it saw. MODEL_CARD.md.
+# that it saw: docs/tried.md.
 NEARLY_AS_FILMED = Light(0.25, (0.83, 1.14), 0.07, (0.91, 1.1))
 ANOTHER_LIGHT = Light(0.7, (0.6, 1.25), 0.12, (0.77, 1.3))
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from liveness.errors import LivenessError
@@ -186,11 +187,12 @@ def run(main: Callable[[], int]) -> int:
         print(f"error: {_one_line(error)}", file=sys.stderr)
         return EXIT_FAILED
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in OWN_MODULES:
-            raise
+        package = (error.name or "").partition(".")[0]
+        if not package or package in OWN_MODULES or find_spec(package):
+            raise  # it is there, and something in it is not as we expect
         print(
-            f"error: no module named {error.name!r}: activate the environment "
-            "(. .venv/bin/activate) or pip install -r requirements.txt",
+            f"error: no module named '{package}': activate the environment, see "
+            "README.md",
             file=sys.stderr,
         )
         return EXIT_FAILED

@@ -10,6 +10,7 @@ import csv
 import itertools
 import logging
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -92,7 +93,7 @@ def read_dataset(folders: Sequence[Path]) -> list[Sample]:
                 f"no dataset folder '{folder}': expected a folder with "
                 f"{' and '.join(LABELS)} in it; collect_dataset.py makes one"
             )
-        listed = _read_list(folder)
+        listed = _samples_of_list(folder)
         samples += _read_tree(folder) if listed is None else listed
     _warn_of_copies(samples)
     return samples
@@ -283,9 +284,10 @@ def _warn_of_copies(samples: Sequence[Sample]) -> None:
     for what in ("label", "collection"):
         found: dict[str, str] = {}
         for sample in samples:
-            if "#" not in sample.source:  # of collect_dataset.py: with a checksum
+            checksum = re.search("#([0-9a-f]{12})$", sample.source)
+            if not checksum:  # not of collect_dataset.py
                 continue
-            content = sample.source.rpartition("#")[2]
+            content = checksum[1]
             here = getattr(sample, what)
             first = found.setdefault(content, here)
             if first != here:
@@ -328,9 +330,16 @@ def _refuse_overlap(folders: Sequence[Path]) -> None:
             )
 
 
-def _read_list(folder: Path) -> list[Sample] | None:
-    """Samples of a crops.csv with a column of paths; None where there is none."""
-    table = folder / CSV_NAME
+def read_list(table: Path) -> list[dict[str, str]] | None:
+    """Rows of a CSV file with ``path, site, label, attack, group``.
+
+    Returns:
+        The rows, each with all fields and names that folders can have; None where
+        there is no file or it has no column of paths.
+
+    Raises:
+        DatasetError: If it has such a column but is not such a list.
+    """
     columns, rows = read_table(table)
     if "path" not in columns:
         return None
@@ -346,7 +355,15 @@ def _read_list(folder: Path) -> list[Sample] | None:
     if wrong:
         raise DatasetError(f"'{table}' has the label {wrong[0]!r}, expected {LABELS}")
     for row in rows:
-        check_names(row, table)
+        _check_names(row, table)
+    return rows
+
+
+def _samples_of_list(folder: Path) -> list[Sample] | None:
+    """Samples of a crops.csv with a column of paths; None where there is none."""
+    rows = read_list(folder / CSV_NAME)
+    if rows is None:
+        return None
     return [
         Sample(
             path=folder / row["path"],
@@ -360,21 +377,16 @@ def _read_list(folder: Path) -> list[Sample] | None:
     ]
 
 
-def check_names(row: Mapping[str, str], table: Path) -> None:
+def _check_names(row: Mapping[str, str], table: Path) -> None:
     """Refuse names of a site, group or attack that a folder of the tree cannot have.
 
-    Args:
-        row: With ``site``, ``group`` and ``attack``, of which the last two may be
-            empty, and only an attack may have parts: ``print/glossy``.
-        table: Where it stands.
-
-    Raises:
-        DatasetError: If one is a label, leads elsewhere, or would be two names.
+    Group and attack may be empty, and only an attack may have parts: print/glossy.
     """
     for column in ("site", "group", "attack"):
         name = row[column]
         parts = name.split("/") if name or column == "site" else []
         misleads = any(part in ("", ".", "..", *LABELS) for part in parts)
+        misleads |= any(sign in name for sign in "\\:")  # paths of Windows
         if misleads or (column != "attack" and len(parts) > 1):
             raise DatasetError(
                 f"'{table}' has the {column} {name!r}: expected the name of a folder, "

@@ -36,7 +36,7 @@ class ScoredFaces:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Rates and the 95 % interval of each, by the names of ``ErrorRates.as_json``.
+    """Rates and the 95 % interval of each, by the names of the report.
 
     ``changed`` has the rates of the same faces after each change, if they were scored.
     """

@@ -38,7 +38,7 @@ def check_output_files(paths: Iterable[Path], *, inputs: Iterable[Path] = ()) ->
             raise OutputError(f"no folder for '{path}': create '{path.parent}' first")
         if path.is_dir():
             raise OutputError(f"'{path}' is a folder: expected the name of a file")
-        if path.absolute() in seen:
+        if path.resolve() in seen:
             raise OutputError(
                 f"two files would be written to '{path}': choose two names"
             )
@@ -46,7 +46,7 @@ def check_output_files(paths: Iterable[Path], *, inputs: Iterable[Path] = ()) ->
             raise OutputError(
                 f"'{path}' is read and would be overwritten: choose another name"
             )
-        seen.add(path.absolute())
+        seen.add(path.resolve())
     for folder in {path.resolve().parent for path in paths if not _is_device(path)}:
         try:
             tempfile.TemporaryFile(dir=folder).close()

@@ -133,10 +133,7 @@ def weights_of_sources(sources: Sequence[str], attacks: Sequence[str]) -> np.nda
 def threshold_for_bpcer(
     scores: np.ndarray, attacks: Sequence[str], *, bpcer: float
 ) -> float:
-    """The highest of the scores that, as threshold, refuses at most this share.
-
-    Of bona fide faces, that is; a share of 1 refuses all but the highest scores.
-    """
+    """The highest bona fide score at which at most this share of them is refused."""
     scores, kinds = _checked(scores, attacks)
     ordered = np.sort(scores[kinds == ""])
     refused = int(bpcer * len(ordered) + 1e-9)  # 0.29 * 100 is 28.999999999999996

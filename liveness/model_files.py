@@ -264,7 +264,7 @@ def load_model(paths: ModelPaths) -> LoadedModel:
         return LoadedModel(KerasNetwork(model), card)
     card = read_card(paths.card)
     belongs = card.model_sha256 == sha256_of(paths.model.read_bytes())
-    reason = f"'{paths.card}' was written for another model file, as its threshold was"
+    reason = f"'{paths.card}' was written for another model file, so its threshold was"
     if belongs:
         content = paths.runtime.read_bytes() if paths.runtime.is_file() else b""
         if content and card.runtime_sha256 == sha256_of(content):
@@ -382,8 +382,11 @@ def check_output_paths(
     """
     check_output_files([paths.model])  # before a folder's name gets another ending
     for path in paths.files:
-        if path.exists() and not path.is_file():
-            raise OutputError(f"'{path}' is no file: expected the name of one")
+        # Behind a link may be another model's file, and the others are not linked.
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise OutputError(
+                f"'{path}' is no file but a link or device: choose another name"
+            )
     check_output_files([*paths.files, *others], inputs=inputs)
     if find_spec("tf2onnx") is None:
         raise ModelError(

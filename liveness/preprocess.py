@@ -12,7 +12,7 @@ import numpy as np
 
 from liveness.boxes import Box, clip_box, square_around
 
-CROP_SCALE = 2.7  # side of a crop over the face's longer side; MODEL_CARD.md
+CROP_SCALE = 2.7  # side of a crop over the face's longer side: room for a device's edge
 LEAST_FILMED = 0.2  # share of a view that must be picture for the apps to use it
 LEAST_FACE = 0.5  # share of a view inside the face that is left without black
 MAX_CROP_SIDE_PX = 432  # a larger crop is shrunk to this: a face of 160 pixels

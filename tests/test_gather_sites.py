@@ -102,19 +102,21 @@ def test_bad_inputs_are_counted_and_said(data, tmp_path, capsys):
         (
             [("frames/1.jpg", "office")],
             COLUMNS,
-            "few fields in the row",
+            "too few fields in row 2",
         ),
+        (ROWS, ("file", *COLUMNS[1:]), "lacks the column 'path'"),
         ([("1.jpg", "office", "spoof", "", "a")], COLUMNS, "label 'spoof'"),
         ([("1.jpg", "/office", "real", "", "a")], COLUMNS, "site '/office'"),
         ([("1.jpg", "", "real", "", "a")], COLUMNS, "the site ''"),
         ([("1.jpg", "lab/a", "real", "", "a")], COLUMNS, "site 'lab/a'"),
         ([("1.jpg", "x", "fake", "../../..", "a")], COLUMNS, "attack '../../..'"),
+        ([("1.jpg", "C:\\x", "fake", "", "a")], COLUMNS, "the site"),
         ([("1.jpg", "x", "fake", "real", "a")], COLUMNS, "attack 'real'"),
         ([("1.jpg", "x", "real", "", "fake")], COLUMNS, "group 'fake'"),
     ],
     ids=[
-        *("column", "short", "label", "absolute", "nameless", "two", "above"),
-        *("attack", "group"),
+        *("column", "short", "path", "label", "absolute", "nameless", "two", "above"),
+        *("windows", "attack", "group"),
     ],
 )
 def test_wrong_table_is_refused(data, tmp_path, capsys, rows, columns, message):

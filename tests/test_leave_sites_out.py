@@ -55,6 +55,7 @@ def test_small_run_scores_every_site(sites, tmp_path, short_training, capsys):
     alike = train_model.build_parser().parse_args(command[2:])
     assert (alike.dataset, alike.threshold_from) == ([sites], tmp_path / "s.csv")
     assert (alike.epochs, alike.networks, alike.simulate_attacks) == (1, 2, True)
+    assert alike.seed == 7
 
 
 def test_one_fold_is_wrong_usage(capsys):

@@ -41,6 +41,15 @@ def lines_of(text):
     return [json.loads(line) for line in text.splitlines()]
 
 
+def test_no_camera_is_said(monkeypatch, capsys):
+    monkeypatch.setattr("liveness.frames.list_cameras", list)
+
+    assert run(lambda: liveness_app.main(["--list-cameras"])) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "no camera gives a picture" in captured.err
+
+
 def test_json_lines_of_a_video(start, capsys):
     assert start("--json", "--threshold", 0) == 0
     lines = lines_of(capsys.readouterr().out)

@@ -315,3 +315,17 @@ def test_a_model_replaces_no_pipe_or_device(tmp_path):
     os.mkfifo(tmp_path / "m.h5")
     with pytest.raises(OutputError, match=r"m\.h5' is no file"):
         check_output_paths(ModelPaths(tmp_path / "m.h5", tmp_path / "le"))
+
+
+@pytest.mark.parametrize("name", ["m.h5", "m.json", "m.onnx", "le"])
+def test_a_model_is_not_written_behind_links(tmp_path, name):
+    """They may lead to the files of another model, such as the shipped one."""
+    other = tmp_path / "other"
+    other.write_text("of another model")
+    try:
+        (tmp_path / name).symlink_to(other)
+    except OSError:
+        pytest.skip("this system makes no links")
+
+    with pytest.raises(OutputError, match=f"{name}' is no file but a link"):
+        check_output_paths(ModelPaths(tmp_path / "m.h5", tmp_path / "le"))

@@ -196,7 +196,7 @@ class TestSimulatedAttacks:
 
 
 @pytest.mark.parametrize("lit", [(5, 10, 5, 10), (5, 7, 2, 98), (50, 51, 50, 51)])
-def test_a_dark_picture_is_skipped_and_not_the_end(samples, tmp_path, lit):
+def test_a_dark_picture_is_skipped_and_not_the_end(tmp_path, lit):
     """Neither where its lit part misses the face, nor behind a good picture."""
     top, bottom, left, right = lit
     dark = np.zeros((100, 100, 3), np.uint8)
@@ -394,11 +394,13 @@ def test_what_training_gives_are_averaged_weights(
     side, views = OPTIONS.input_size_px, len(OPTIONS.view_scales)
     start = LivenessNet.build(side, side, 3 * views, len(LABELS))
     first_step = 1.1 * OPTIONS.learning_rate / 10
+    far = 0.0
     for weight, kept, moved in zip(
         *(one.trainable_weights for one in (start, model, other)), strict=True
     ):
         np.testing.assert_allclose(kept.numpy(), weight.numpy(), atol=first_step)
-    assert np.abs(moved.numpy() - weight.numpy()).max() > 4 * first_step
+        far = max(far, np.abs(moved.numpy() - weight.numpy()).max())
+    assert far > 4 * first_step
 
 
 def test_training_stops_early_and_keeps_the_best_weights(
