@@ -338,7 +338,7 @@ def _judged_by(model: "keras.Model", pixels: "Pixels") -> Judged:
     if own := rates_calibrated(scores, pixels.attacks):
         apcer, bpcer = own
         note += (
-            "; each half of them at that of\nthe other half: "
+            "; each half of them at that of the other half: "
             f"APCER {apcer:.1%}  BPCER {bpcer:.1%}"
         )
     return Judged(scores, pixels.attacks, threshold, rule, note)
@@ -356,7 +356,7 @@ def _judged_elsewhere(faces: "ScoredFaces") -> Judged:
         f"{len(set(faces.sources))} sites left out, each site counted alike"
     )
     note = (
-        "chosen on these faces; what to expect\nof sites that it never saw is in the "
+        "chosen on these faces; what to expect of sites that it never saw is in the "
         "table of leave_sites_out.py"
     )
     return Judged(faces.scores, faces.attacks, threshold, rule, note)
@@ -427,7 +427,7 @@ def _report(judged: Judged, rates: "ErrorRates") -> str:
         f"{table}\n"
         f"validation: APCER {rates.apcer:.1%}  BPCER {rates.bpcer:.1%}  "
         f"ACER {rates.acer:.1%}  EER {rates.eer:.1%}\n"
-        f"threshold: {rates.threshold:.3f} ({judged.rule}), {judged.note}"
+        f"threshold: {rates.threshold:.3f} ({judged.rule}),\n{judged.note}"
     )
 
 

@@ -139,7 +139,7 @@ def test_threshold_from_scores_of_sites_left_out(
     out, err = capsys.readouterr()
     assert "APCER 50.0%  BPCER 10.0%" in out
     assert "threshold: 0.700 (equal error on 10 real" in out
-    assert "what to expect\nof sites that it never saw is in the table" in out
+    assert "what to expect of sites that it never saw is in the table" in out
     assert "the scores are also of b, which the dataset does not have" in err
     assert "no scores of the attacks" not in err
     assert (tmp_path / "plot.png").exists()
