@@ -264,7 +264,7 @@ def load_model(paths: ModelPaths) -> LoadedModel:
         return LoadedModel(KerasNetwork(model), card)
     card = read_card(paths.card)
     belongs = card.model_sha256 == sha256_of(paths.model.read_bytes())
-    reason = f"'{paths.card}' was written for another model file, so its threshold was"
+    reason = f"'{paths.card}' was written for another model file"
     if belongs:
         content = paths.runtime.read_bytes() if paths.runtime.is_file() else b""
         if content and card.runtime_sha256 == sha256_of(content):
@@ -276,6 +276,8 @@ def load_model(paths: ModelPaths) -> LoadedModel:
     if not belongs and not _fits(model, card):
         reason += ", so it is taken as one of an older tool (tight crop)"
         card = card_of_older_model(model, paths.model)
+    elif not belongs:
+        reason += ": its threshold may be off"
     check_model(model, card, paths.model)
     logger.info("loading '%s' with TensorFlow: %s", paths.model, reason)
     return LoadedModel(KerasNetwork(model), card)
