@@ -362,10 +362,13 @@ def _clip_crops(
 
 def _clips(arguments: argparse.Namespace) -> list[tuple[str, Path]]:
     """Attack and file of every video and picture of --real and --fake."""
+    from liveness.collecting import CSV_NAME
     from liveness.files import VIDEO_SUFFIXES, list_files
     from liveness.images import IMAGE_SUFFIXES
 
     def clips_in(given: Path) -> list[Path]:
+        if (given / CSV_NAME).is_file():
+            raise DatasetError(f"'{given}' holds face crops: give its dataset with -d")
         suffixes = (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)
         kind = "videos or pictures"
         return list_files([given], suffixes, kind=kind, error=DatasetError)

@@ -63,7 +63,7 @@ def gather(arguments: argparse.Namespace) -> "Tally":
     """Collect the best face of every picture and of frames of every video.
 
     Raises:
-        DatasetError: If the input has neither frames.csv nor videos.
+        DatasetError: If the input is no folder or has neither frames.csv nor videos.
     """
     from liveness.collecting import DatasetFolder, Tally, source_of
     from liveness.examining import examine_image, examine_video
@@ -71,6 +71,8 @@ def gather(arguments: argparse.Namespace) -> "Tally":
     from liveness.frames import VideoFile
     from liveness.progress import Progress
 
+    if not arguments.input.is_dir():
+        raise DatasetError(f"no folder '{arguments.input}' to gather from")
     work = [*_pictures(arguments.input), *_videos(arguments.input)]
     if not work:
         raise DatasetError(

@@ -60,6 +60,7 @@ class Judged:
     threshold: float
     rule: str
     note: str  # on what these faces say about others
+    of: str  # which part they are
 
     @property
     def is_bona_fide(self) -> "np.ndarray":
@@ -341,7 +342,7 @@ def _judged_by(model: "keras.Model", pixels: "Pixels") -> Judged:
             "; each half of them at that of the other half: "
             f"APCER {apcer:.1%}  BPCER {bpcer:.1%}"
         )
-    return Judged(scores, pixels.attacks, threshold, rule, note)
+    return Judged(scores, pixels.attacks, threshold, rule, note, "validation")
 
 
 def _judged_elsewhere(faces: "ScoredFaces") -> Judged:
@@ -359,7 +360,7 @@ def _judged_elsewhere(faces: "ScoredFaces") -> Judged:
         "chosen on these faces; what to expect of sites that it never saw is in the "
         "table of leave_sites_out.py"
     )
-    return Judged(faces.scores, faces.attacks, threshold, rule, note)
+    return Judged(faces.scores, faces.attacks, threshold, rule, note, "sites left out")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -425,7 +426,7 @@ def _report(judged: Judged, rates: "ErrorRates") -> str:
     )
     return (
         f"{table}\n"
-        f"validation: APCER {rates.apcer:.1%}  BPCER {rates.bpcer:.1%}  "
+        f"{judged.of}: APCER {rates.apcer:.1%}  BPCER {rates.bpcer:.1%}  "
         f"ACER {rates.acer:.1%}  EER {rates.eer:.1%}\n"
         f"threshold: {rates.threshold:.3f} ({judged.rule}),\n{judged.note}"
     )

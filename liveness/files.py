@@ -52,7 +52,7 @@ def check_output_files(paths: Iterable[Path], *, inputs: Iterable[Path] = ()) ->
             tempfile.TemporaryFile(dir=folder).close()
         except OSError as error:
             raise OutputError(
-                f"cannot write into folder '{folder}': "
+                f"cannot create a file in folder '{folder}': "
                 f"{(error.strerror or str(error)).lower()}"
             ) from error
 

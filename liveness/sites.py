@@ -79,6 +79,8 @@ class Mean:
         if self.interval is None:
             return f"{self.value:.1%}"
         low, high = self.interval
+        if low == high:
+            return f"{self.value:.1%} (no draw differs: no bound)"
         return f"{self.value:.1%} ({low:.1%} to {high:.1%})"
 
 
@@ -124,8 +126,8 @@ def deal_parts(
     if len(parts) < folds or folds < 2:
         raise DatasetError(
             f"{len(parts)} {what} with attacks cannot be dealt into {folds} folds: "
-            "expected at least two folds and one for each; a site is a folder with "
-            f"{' and '.join(LABELS)} inside a dataset folder"
+            f"expected 2 folds or more, and as many {what} at least; a site is a "
+            f"folder with {' and '.join(LABELS)} inside a dataset folder"
         )
     dealt = np.random.default_rng(seed).permutation(sorted(parts))
     return [set(map(str, dealt[number::folds])) for number in range(folds)]

@@ -220,6 +220,12 @@ def test_folders_of_clips_and_pictures(start, tmp_path, capsys):
     assert "APCER phone" in out and "APCER print" in out
 
 
+def test_crops_are_no_clips(start, small_dataset, capsys):
+    clips = ["--real", small_dataset / "real", "--fake", FAKE_CLIP]
+    assert start(*clips) == 1
+    assert "holds face crops: give its dataset with -d" in capsys.readouterr().err
+
+
 def test_a_clip_that_is_real_and_fake_is_refused(start, capsys):
     assert start("--real", REAL_CLIP, "--fake", FAKE_CLIP, REAL_CLIP) == 1
     assert f"'{REAL_CLIP}' is given as real and as fake" in capsys.readouterr().err

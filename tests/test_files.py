@@ -59,7 +59,7 @@ def test_two_names_of_one_file_are_refused(tmp_path):
     not Path("/proc/self").is_dir(), reason="needs a folder that root cannot write"
 )
 def test_a_folder_that_cannot_be_written_is_refused_first(tmp_path):
-    with pytest.raises(OutputError, match="cannot write into folder '/proc'"):
+    with pytest.raises(OutputError, match="cannot create a file in folder '/proc'"):
         check_output_files([tmp_path / "fine.csv", Path("/proc/x.csv")])
     assert not list(tmp_path.iterdir())
 

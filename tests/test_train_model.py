@@ -137,7 +137,7 @@ def test_threshold_from_scores_of_sites_left_out(
     assert card["validation"]["bpcer"] == pytest.approx(0.1)
     assert card["validation"]["apcer"] == pytest.approx(0.5)
     out, err = capsys.readouterr()
-    assert "APCER 50.0%  BPCER 10.0%" in out
+    assert "sites left out: APCER 50.0%  BPCER 10.0%" in out
     assert "threshold: 0.700 (equal error on 10 real" in out
     assert "what to expect of sites that it never saw is in the table" in out
     assert "the scores are also of b, which the dataset does not have" in err
