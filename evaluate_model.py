@@ -181,7 +181,7 @@ def calibrate(
     inputs = [*arguments.dataset, *arguments.real, *arguments.fake]
     attacks = sum(attack != "" for attack in faces.attacks)
     real = len(faces.paths) - attacks
-    _warn_of_few(faces)
+    _warn_of_few(faces, real, attacks)
     rule += f" on {real} real and {attacks} fake faces of "
     rule += ", ".join(path.name or str(path) for path in inputs)
     after = error_rates(faces.scores, faces.attacks, threshold=threshold)
@@ -216,22 +216,23 @@ def _say_what_to_expect(
         )
 
 
-def _warn_of_few(faces: "ScoredFaces") -> None:
+def _warn_of_few(faces: "ScoredFaces", real: int, fake: int) -> None:
     """Say so where a class has too few faces or films for a threshold."""
-    import numpy as np
-
     from liveness.metrics import FEW_FACES
 
-    is_real = np.array([attack == "" for attack in faces.attacks])
-    real, fake = is_real.sum(), (~is_real).sum()
     if min(real, fake) < FEW_FACES:
         logger.warning(
             "warning: few faces for a threshold, %d real and %d fake: film %d or more "
             "of each",
             *(real, fake, FEW_FACES),
         )
-    sources = np.asarray(faces.sources)
-    films = [len(set(sources[of_class])) for of_class in (is_real, ~is_real)]
+    owners = {
+        (attack == "", source)
+        for attack, source in zip(faces.attacks, faces.sources, strict=True)
+    }
+    films = [
+        sum(is_real == wanted for is_real, _ in owners) for wanted in (True, False)
+    ]
     if min(films) < FEW_SOURCES:
         logger.warning(
             "warning: few films or pictures, %d of real and %d of fake faces: %d or "

@@ -13,6 +13,7 @@ from liveness.files import write_atomically
 from liveness.labels import FAKE, REAL
 from liveness.metrics import ErrorRates, draws_of_sources, error_rates, interval
 
+NO_BOUND = "no draw differs: no bound"  # of an interval without width
 UNCHANGED = "as they are"  # beside the names of changes
 SCORES_COLUMNS = ("path", "label", "attack", "source", "score")
 
@@ -77,7 +78,7 @@ class Evaluation:
             low, high = self.intervals[name]
             ends = "too few sources" if np.isnan(low) else f"{low:7.1%} to {high:.1%}"
             if low == high:
-                ends += " (no draw differs: no bound)"
+                ends += f" ({NO_BOUND})"
             lines.append(f"{name:<28}{value:>8.1%}   {ends}")
         return "\n".join(lines + self._lines_of_changes())
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from liveness.dataset import Sample, require_both_labels
 from liveness.errors import DatasetError
-from liveness.evaluation import UNCHANGED
+from liveness.evaluation import NO_BOUND, UNCHANGED
 from liveness.labels import LABELS
 from liveness.metrics import (
     draws_of_sources,
@@ -80,7 +80,7 @@ class Mean:
             return f"{self.value:.1%}"
         low, high = self.interval
         if low == high:
-            return f"{self.value:.1%} (no draw differs: no bound)"
+            return f"{self.value:.1%} ({NO_BOUND})"
         return f"{self.value:.1%} ({low:.1%} to {high:.1%})"
 
 
