@@ -16,18 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-import cv2
 import numpy as np
 
+from liveness.developing import Developer
 from liveness.errors import SourceError
+from liveness.ffmpeg import av
+from liveness.film import DEFAULT_FPS, Film, FilmFrame
 from liveness.ip_webcam import IpWebcamConnection, parse_address
-from liveness.webcam import (
-    RtspConnection,
-    WebcamConnection,
-    list_cameras,
-    positive_or_none,
-    silence_opencv,
-)
+from liveness.network_stream import RtspConnection
+from liveness.webcam import WebcamConnection, list_cameras
 
 __all__ = [
     "FpsMeter",
@@ -51,7 +48,8 @@ STALL_GAPS = 3  # ... or this many times the gap between two pictures, if longer
 BACK_OFF_S = (0.2, 0.5, 1.0, 2.0)  # before each try to connect; the last one stays
 JOIN_S = 6.0  # longer than connecting may take
 QUIET_S = 10.0  # a connection that keeps breaking is logged no more often
-MIN_COMPLETE_SHARE = 0.9  # of the frames a file promises; fewer: it is damaged
+MIN_COMPLETE_SHARE = 0.9  # of the time a file promises; less: it is damaged ...
+LAST_GAPS = 3  # ... but for a last picture that long, in gaps between two pictures
 SNIFF_BYTES = 1024
 
 logger = logging.getLogger(__name__)
@@ -111,7 +109,7 @@ class FrameSource(ABC):
 
 
 class VideoFile(FrameSource):
-    """Every frame of a video file, upright as its rotation tag says.
+    """Every frame of a video file, upright and with square pixels as the file says.
 
     Raises:
         SourceError: If the file is missing, empty, no video or without frames.
@@ -124,63 +122,85 @@ class VideoFile(FrameSource):
         self.path = Path(path)
         self.name = str(self.path)
         _check_video_file(self.path)
-        silence_opencv()
-        self._capture = cv2.VideoCapture(str(self.path.absolute()))
         self._index = 0
-        self.fps = positive_or_none(self._capture.get(cv2.CAP_PROP_FPS))
-        self.frame_count = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
-        self._first = self._next_frame() if self._capture.isOpened() else None
+        self._is_at_end = False
+        self._developer = Developer()
+        # Opened here: FFmpeg takes no name that is not UTF-8.
+        self._file = self.path.open("rb")
+        self._film: Film | None = None
+        try:
+            self._film = Film(self._file)
+            self._frames = iter(self._film)
+            self._first = next(self._frames, None)
+        except SourceError as error:
+            self.close()
+            raise SourceError(f"cannot read video {self.name!r}: {error}") from error
+        except (av.FFmpegError, OSError):
+            self._first = None
         if self._first is None:
             self.close()
             raise SourceError(
                 f"cannot read video {self.name!r}: not a video file, or none of its "
                 "frames can be decoded"
             )
+        self.fps, self.frame_count = self._film.fps, self._film.frame_count
+        if not self._film.has_times:
+            logger.warning(
+                "%s has no times: %g frames per second are assumed",
+                self.name,
+                self.fps or DEFAULT_FPS,
+            )
 
     def read(self) -> Frame | None:
         """The next frame, None at the end."""
-        if self._first is not None:
-            frame, self._first = self._first, None
-            return frame
-        return self._next_frame()
+        decoded = self._next()
+        if decoded is None:
+            return None
+        image = self._developer.picture(decoded.image, decoded.aspect)
+        return Frame(image, self._index - 1, decoded.time_s, time.monotonic())
 
     def skip(self) -> bool:
         """Pass over the next frame, which is cheaper than read; False at the end."""
-        if self._first is not None:
-            self._first = None
-            return True
-        return self._grab()
+        return self._next() is not None
 
     def close(self) -> None:
         """Close the file; may be called again."""
-        self._capture.release()
+        if self._film is not None:
+            self._film.close()
+        self._file.close()
 
-    def _next_frame(self) -> Frame | None:
-        """Decode a frame; a damaged one is passed over."""
-        while self._grab():
-            ok, image = self._capture.retrieve()
-            if not ok:
-                continue
-            time_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            index = self._index - 1
-            if time_s <= 0 and self.fps is not None:  # not every container tells
-                time_s = index / self.fps
-            return Frame(image, index, max(0.0, time_s), time.monotonic())
-        return None
-
-    def _grab(self) -> bool:
-        """Advance by a frame without converting it; False at the end."""
-        if self._capture.grab():
+    def _next(self) -> FilmFrame | None:
+        """The next frame as it was decoded, None at the end."""
+        decoded, self._first = self._first, None
+        if decoded is None and not self._is_at_end:
+            try:
+                decoded = next(self._frames, None)
+            except (av.FFmpegError, OSError) as error:
+                logger.debug("%s: %s", self.name, error)
+            if decoded is None:
+                self._is_at_end = True
+                self._tell_damage()
+        if decoded is not None:
             self._index += 1
-            return True
-        if 0 < self._index < MIN_COMPLETE_SHARE * self.frame_count:
+        return decoded
+
+    def _tell_damage(self) -> None:
+        """Warn of frames passed over, and of a film that ends early."""
+        film = self._film
+        if film.damaged:
             logger.warning(
-                "%s ends after %d of about %d frames: is it damaged?",
-                self.name,
-                self._index,
-                self.frame_count,
+                "%s: %d damaged frames were passed over", self.name, film.damaged
             )
-        return False
+        promised_s = film.duration_s or 0
+        missing_s = promised_s - film.read_s
+        tolerance_s = (1 - MIN_COMPLETE_SHARE) * promised_s
+        if missing_s > max(tolerance_s, LAST_GAPS * film.longest_gap_s):
+            logger.warning(
+                "%s ends after %.1f of %.1f s: is it damaged?",
+                self.name,
+                film.read_s,
+                promised_s,
+            )
 
 
 class Connection(Protocol):
