@@ -21,6 +21,7 @@ import csv
 import hashlib
 import io
 import logging
+import os
 import re
 import tempfile
 from collections.abc import Iterable
@@ -71,7 +72,8 @@ def source_of(path: Path) -> str:
         digest.update(file.read(SAMPLE_BYTES))
         file.seek(max(SAMPLE_BYTES, size - SAMPLE_BYTES))
         digest.update(file.read(SAMPLE_BYTES))
-    return f"{path.name}#{digest.hexdigest()[:DIGEST_DIGITS]}"
+    name = os.fsencode(path.name).decode("utf-8", "backslashreplace")
+    return f"{name}#{digest.hexdigest()[:DIGEST_DIGITS]}"
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,8 @@ class Film:
         stream, codec = self._stream, self._stream.codec_context
         # Frame threads are fastest; they hold a frame back each, so not in a stream.
         codec.thread_type = "AUTO" if self._is_file else "SLICE"
+        if codec.name == "mjpeg":  # others say so when they mend a frame
+            codec.options = {"err_detect": "explode"}
         self.has_times = not self._container.format.flags & NO_TIMES
         self.fps = _rate(stream)
         self.duration_s = self._duration_s()
