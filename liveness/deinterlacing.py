@@ -6,6 +6,7 @@ even and one in its odd lines. Shown as it is, whatever moves has combed edges.
 
 from collections import deque
 
+from liveness.errors import SourceError
 from liveness.ffmpeg import av
 
 # One picture for each frame; the frames that are flagged as interlaced only.
@@ -31,6 +32,9 @@ class Deinterlacer:
 
         Returns:
             What comes out, with its time: progressive frames as they are.
+
+        Raises:
+            SourceError: If frames of this size cannot be deinterlaced.
         """
         layout = (frame.width, frame.height, frame.format.name)
         done = []
@@ -76,5 +80,11 @@ def _graph(frame: av.VideoFrame) -> av.filter.Graph:
         pixel_aspect="1/1",
     )
     bwdif = graph.add("bwdif", BWDIF_OPTIONS)
-    graph.link_nodes(source, bwdif, graph.add("buffersink")).configure()
+    try:
+        graph.link_nodes(source, bwdif, graph.add("buffersink")).configure()
+    except av.FFmpegError as error:  # it wants a few pixels at least
+        raise SourceError(
+            f"interlaced frames of {frame.width}x{frame.height} pixels cannot be "
+            "deinterlaced"
+        ) from error
     return graph

@@ -4,6 +4,7 @@ Colours are converted as the film says (matrix, range, and from HDR to what a sc
 shows), pixels are made square, and the picture is turned upright.
 """
 
+import math
 import struct
 from fractions import Fraction
 
@@ -101,7 +102,11 @@ def upright(image: np.ndarray, matrix: tuple[float, float, float, float]) -> np.
 
 def _matrix(frame: av.VideoFrame) -> tuple[float, float, float, float]:
     """a, b, c, d of the film's display matrix, see ``upright``."""
-    data = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV 18.1 gives up where there is a kind it does not know
+        turn = math.radians(frame.rotation)  # anticlockwise
+        return math.cos(turn), -math.sin(turn), math.sin(turn), math.cos(turn)
     if data is None:
         return 1, 0, 0, 1
     a, b, _, c, d, *_ = struct.unpack("=9i", bytes(data))  # in the machine's order

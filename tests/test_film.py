@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 
 import liveness_app
@@ -265,6 +266,14 @@ class TestPicture:
         wanted = wanted[:, ::-1] if is_mirrored else wanted
         (shown,) = frames_of(tmp_path / "a.mp4")
         assert cv2.absdiff(shown.image, np.ascontiguousarray(wanted)).mean() < 4
+
+    def test_a_picture_with_side_data_that_pyav_does_not_know(self, tmp_path):
+        image = PIL.Image.fromarray(moving_bars(1)[0])
+        exif = image.getexif()
+        exif[0x0112] = 6  # turn it by 90 degrees clockwise
+        image.save(tmp_path / "a.jpg", exif=exif)
+        (frame,) = frames_of(tmp_path / "a.jpg")
+        assert frame.image.shape == (160, 120, 3)
 
     def test_colours_are_those_of_opencv(self):
         capture = cv2.VideoCapture(str(ROOT / "videos" / "real_1.mp4"))
