@@ -4,6 +4,10 @@ Map of the package, in the order in which a picture travels:
 
 ==========================  =========================================================
 ``webcam``, ``ip_webcam``   pictures from cameras and phones; threads, reconnecting
+``ffmpeg``, ``film``        a video file's or stream's frames and their times
+``deinterlacing``           whole pictures from half ones
+``developing``              pictures of frames: colours, square pixels, upright
+``network_stream``          RTSP cameras
 ``frames``                  frame sources: the newest frame, or a file's every frame
 ``images``, ``files``       pictures on disk; files written whole or not at all
 ``boxes``                   box arithmetic, no pictures

@@ -116,6 +116,11 @@ class Film:
         return max(self._clock.end_s, self._packets_s)
 
     @property
+    def step_s(self) -> float:
+        """Time that the newest frame is shown, as far as it is known."""
+        return self._clock.step_s
+
+    @property
     def longest_gap_s(self) -> float:
         """The longest time between two frames so far."""
         return self._clock.longest_gap_s
@@ -220,19 +225,19 @@ class _Clock:
 
     def __init__(self, step_s: float, start_s: float | None) -> None:
         self.end_s = self.longest_gap_s = 0.0
-        self._step_s, self._start_s = step_s, start_s
+        self.step_s, self._usual_step_s, self._start_s = step_s, step_s, start_s
         self._last_s: float | None = None
         self._shift_s = 0.0  # from the film's stamps to the times
 
     def tell(self, frame: av.VideoFrame) -> float:
         """When a frame is shown, in seconds since the start."""
-        step_s = self._step_s
+        step_s = self._usual_step_s
         if frame.duration and frame.time_base:
             step_s = float(frame.duration * frame.time_base)
         time_s = self._time_of(frame.time, step_s)
         if self._last_s is not None:
             self.longest_gap_s = max(self.longest_gap_s, time_s - self._last_s)
-        self._last_s, self.end_s = time_s, time_s + step_s
+        self._last_s, self.end_s, self.step_s = time_s, time_s + step_s, step_s
         return time_s
 
     def _time_of(self, stamp_s: float | None, step_s: float) -> float:

@@ -21,7 +21,7 @@ import numpy as np
 from liveness.developing import Developer
 from liveness.errors import SourceError
 from liveness.ffmpeg import av
-from liveness.film import DEFAULT_FPS, Film, FilmFrame
+from liveness.film import Film, FilmFrame
 from liveness.ip_webcam import IpWebcamConnection, parse_address
 from liveness.network_stream import RtspConnection
 from liveness.webcam import WebcamConnection, list_cameras
@@ -145,10 +145,11 @@ class VideoFile(FrameSource):
             )
         self.fps, self.frame_count = self._film.fps, self._film.frame_count
         if not self._film.has_times:
+            self.fps = 1 / self._film.step_s
             logger.warning(
                 "%s has no times: %g frames per second are assumed",
                 self.name,
-                self.fps or DEFAULT_FPS,
+                round(self.fps, 3),
             )
 
     def read(self) -> Frame | None:

@@ -144,21 +144,28 @@ class TestTimes:
         path = write_film(tmp_path / "a.mkv", moving_bars(5), times_s=times)
         assert [f.time_s for f in frames_of(path)] == pytest.approx(times, abs=0.001)
 
-    @pytest.mark.parametrize("name", ["a.h264", "a.m4v", "a.mjpeg"])
-    def test_a_film_without_times_is_told(self, tmp_path, caplog, name):
-        codec = {"a.h264": "libx264", "a.m4v": "mpeg4", "a.mjpeg": "mjpeg"}[name]
-        pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    @pytest.mark.parametrize(
+        ("name", "codec", "fps"),
+        [
+            ("a.h264", "libx264", 25),
+            ("a.h264", "libx264", 240),
+            ("a.m4v", "mpeg4", 10),
+            ("a.mjpeg", "mjpeg", 25),
+        ],
+    )
+    def test_a_film_without_times_is_told(self, tmp_path, caplog, name, codec, fps):
         path = write_film(
             tmp_path / name,
             moving_bars(30),
             codec=codec,
-            pix_fmt=pix_fmt,
+            fps=fps,
+            pix_fmt="yuvj420p" if codec == "mjpeg" else "yuv420p",
             container=name.removeprefix("a."),
         )
         times = [frame.time_s for frame in frames_of(path)]
-        assert times == pytest.approx(np.arange(30) / 25)
+        assert times == pytest.approx(np.arange(30) / fps)
         (message,) = caplog.messages
-        assert name in message and "25 frames per second are assumed" in message
+        assert name in message and f"{fps} frames per second are assumed" in message
 
     def test_tracking_starts_anew_when_a_clock_goes_back(self):
         from apps import ScriptedClassifier, ScriptedDetector

@@ -305,6 +305,25 @@ def test_window_is_opened_once_without_a_toolbar():
     assert flags & cv2.WINDOW_GUI_NORMAL
 
 
+def test_window_plays_on_at_its_speed_after_a_gap(monkeypatch):
+    clock = types.SimpleNamespace(now=5.0)
+    clock.monotonic = lambda: clock.now
+    monkeypatch.setattr(window_module, "time", clock)
+    gui, waits = fake_gui(), []
+
+    def wait_key(wait_ms):
+        waits.append(wait_ms)
+        clock.now += wait_ms / 1000
+        return -1
+
+    gui.waitKey = wait_key
+    image = np.zeros((10, 10, 3), np.uint8)
+    times = [0, 3600, 3600.04, 3600.08]
+    items = [Frame(image, n, time_s, 0.0) for n, time_s in enumerate(times)]
+    run(items, [None], [Window("t", gui, is_live=False)])
+    assert waits[1:] == pytest.approx([1000, 40, 40], abs=1)
+
+
 def test_only_what_is_shown_is_resized():
     views, gui = [], fake_gui()
     window = Window("t", gui, is_live=True)
