@@ -8,7 +8,8 @@ Map of the package, in the order in which a picture travels:
 ``deinterlacing``           whole pictures from half ones
 ``developing``              pictures of frames: colours, square pixels, upright
 ``network_stream``          RTSP cameras
-``frames``                  frame sources: the newest frame, or a file's every frame
+``source``, ``video_file``  what a frame source is; every frame of a file
+``frames``                  the newest frame of a live source; opening any source
 ``images``, ``files``       pictures on disk; files written whole or not at all
 ``boxes``                   box arithmetic, no pictures
 ``faces``                   SSD ResNet-10 face detector

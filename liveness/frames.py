@@ -10,20 +10,17 @@ it raise.
 import logging
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 
-from liveness.developing import Developer
 from liveness.errors import SourceError
-from liveness.ffmpeg import av
-from liveness.film import Film, FilmFrame
 from liveness.ip_webcam import IpWebcamConnection, parse_address
 from liveness.network_stream import RtspConnection
+from liveness.source import Frame, FrameSource, Waiting
+from liveness.video_file import VideoFile
 from liveness.webcam import WebcamConnection, list_cameras
 
 __all__ = [
@@ -48,160 +45,8 @@ STALL_GAPS = 3  # ... or this many times the gap between two pictures, if longer
 BACK_OFF_S = (0.2, 0.5, 1.0, 2.0)  # before each try to connect; the last one stays
 JOIN_S = 6.0  # longer than connecting may take
 QUIET_S = 10.0  # a connection that keeps breaking is logged no more often
-MIN_COMPLETE_SHARE = 0.9  # of the time a file promises; less: it is damaged ...
-LAST_GAPS = 3  # ... but for a last picture that long, in gaps between two pictures
-SNIFF_BYTES = 1024
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One picture and when it was taken."""
-
-    image: np.ndarray  # (H, W, 3) uint8, BGR
-    index: int  # counts what the source sent, from 0; live: gaps were skipped
-    time_s: float  # position in a file; seconds since opening when live
-    captured_at: float  # time.monotonic() when it was received
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """What a live source returns instead of a frame while it has none."""
-
-    state: str
-    since_s: float  # how long there has been no picture
-
-
-class FrameSource(ABC):
-    """Frames one after another; a context manager that releases what it opened."""
-
-    name: str
-    is_live: bool
-    fps: float | None
-
-    @property
-    @abstractmethod
-    def state(self) -> str:
-        """``live``, or what is wrong, in words for the picture."""
-
-    @abstractmethod
-    def read(self) -> Frame | Waiting | None:
-        """The next frame (file) or the newest one not returned yet (live).
-
-        Returns:
-            A frame; None at the end of a file; Waiting, after half a second at
-            most, while a live source has no new picture.
-
-        Raises:
-            SourceError: If a live source gave no picture for ``timeout_s``.
-        """
-
-    @abstractmethod
-    def close(self) -> None:
-        """Release camera, sockets and thread; may be called again."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-class VideoFile(FrameSource):
-    """Every frame of a video file, upright and with square pixels as the file says.
-
-    Raises:
-        SourceError: If the file is missing, empty, no video or without frames.
-    """
-
-    is_live = False
-    state = "file"
-
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self.name = str(self.path)
-        _check_video_file(self.path)
-        self._index = 0
-        self._is_at_end = False
-        self._developer = Developer()
-        # Opened here: FFmpeg takes no name that is not UTF-8.
-        self._file = self.path.open("rb")
-        self._film: Film | None = None
-        try:
-            self._film = Film(self._file)
-            self._frames = iter(self._film)
-            self._first = next(self._frames, None)
-        except SourceError as error:
-            self.close()
-            raise SourceError(f"cannot read video {self.name!r}: {error}") from error
-        except (av.FFmpegError, OSError):
-            self._first = None
-        if self._first is None:
-            self.close()
-            raise SourceError(
-                f"cannot read video {self.name!r}: not a video file, or none of its "
-                "frames can be decoded"
-            )
-        self.fps, self.frame_count = self._film.fps, self._film.frame_count
-        if not self._film.has_times:
-            self.fps = 1 / self._film.step_s
-            logger.warning(
-                "%s has no times: %g frames per second are assumed",
-                self.name,
-                round(self.fps, 3),
-            )
-
-    def read(self) -> Frame | None:
-        """The next frame, None at the end."""
-        decoded = self._next()
-        if decoded is None:
-            return None
-        image = self._developer.picture(decoded.image, decoded.aspect)
-        return Frame(image, self._index - 1, decoded.time_s, time.monotonic())
-
-    def skip(self) -> bool:
-        """Pass over the next frame, which is cheaper than read; False at the end."""
-        return self._next() is not None
-
-    def close(self) -> None:
-        """Close the file; may be called again."""
-        if self._film is not None:
-            self._film.close()
-        self._file.close()
-
-    def _next(self) -> FilmFrame | None:
-        """The next frame as it was decoded, None at the end."""
-        decoded, self._first = self._first, None
-        if decoded is None and not self._is_at_end:
-            try:
-                decoded = next(self._frames, None)
-            except (av.FFmpegError, OSError) as error:
-                logger.debug("%s: %s", self.name, error)
-            if decoded is None:
-                self._is_at_end = True
-                self._tell_damage()
-        if decoded is not None:
-            self._index += 1
-        return decoded
-
-    def _tell_damage(self) -> None:
-        """Warn of frames passed over, and of a film that ends early."""
-        film = self._film
-        if film.damaged:
-            logger.warning(
-                "%s: %d damaged frames were passed over", self.name, film.damaged
-            )
-        promised_s = film.duration_s or 0
-        missing_s = promised_s - film.read_s
-        tolerance_s = (1 - MIN_COMPLETE_SHARE) * promised_s
-        if missing_s > max(tolerance_s, LAST_GAPS * film.longest_gap_s):
-            logger.warning(
-                "%s ends after %.1f of %.1f s: is it damaged?",
-                self.name,
-                film.read_s,
-                promised_s,
-            )
 
 
 class Connection(Protocol):
@@ -482,24 +327,3 @@ def open_ip_webcam(
             address, timeout_s=timeout_s, verify_tls=verify_tls
         )
     return LiveSource(connection, timeout_s=timeout_s)
-
-
-def _check_video_file(path: Path) -> None:
-    """Refuse what is no video before a decoder sees it.
-
-    FFmpeg draws text files as pictures and follows playlists to other files and
-    addresses; a video file's first bytes always hold some that no text has.
-    """
-    try:
-        with path.open("rb") as file:
-            head = file.read(SNIFF_BYTES)
-    except FileNotFoundError:
-        raise SourceError(f"no such video file: {str(path)!r}") from None
-    except OSError as error:
-        raise SourceError(
-            f"cannot read video {str(path)!r}: {error.strerror}"
-        ) from error
-    if not head:
-        raise SourceError(f"cannot read video {str(path)!r}: the file is empty")
-    if not any(byte < 9 for byte in head):
-        raise SourceError(f"cannot read video {str(path)!r}: not a video file")
