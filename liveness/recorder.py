@@ -19,7 +19,7 @@ MAX_FPS = 120.0  # above that a live source's figure is not believed
 MAX_REPEATS = 250  # of one picture, 10 s: a longer gap is shortened
 CODEC = "libx264"  # H.264, which everything plays; in all of PyAV's wheels
 # Quick enough for a live loop; without B-frames the first picture has time 0.
-CODEC_OPTIONS = {"preset": "superfast", "crf": "20", "bf": "0"}
+CODEC_OPTIONS = {"preset": "ultrafast", "crf": "22", "bf": "0"}
 MIN_TICKS_PER_S = 10_000  # of the video's clock, for times between two frames
 USUAL_DENOMINATOR = 1001  # of rates such as 30000/1001
 BT709 = av.video.reformatter.Colorspace.ITU709
@@ -62,6 +62,7 @@ class VideoRecorder:
         self._is_live = is_live
         self._container: av.container.OutputContainer | None = None
         self._stream: av.VideoStream | None = None
+        self._reformatter = av.video.reformatter.VideoReformatter()
         self._size_wh = (0, 0)
         self._first_s = 0.0
         self._written = 0
@@ -124,8 +125,11 @@ class VideoRecorder:
 
     def _write(self, image: np.ndarray, tick: int) -> None:
         """Encode a picture."""
-        frame = av.VideoFrame.from_ndarray(image, format="bgr24").reformat(
-            format="yuv420p", dst_colorspace=BT709, dst_color_range=LIMITED
+        frame = self._reformatter.reformat(
+            av.VideoFrame.from_ndarray(image, format="bgr24"),
+            format="yuv420p",
+            dst_colorspace=BT709,
+            dst_color_range=LIMITED,
         )
         frame.pts, frame.time_base = tick, Fraction(1, self._ticks_per_s)
         frame.duration = self._ticks_per_frame
