@@ -50,6 +50,7 @@ class Film:
         duration_s: How long it promises to be; None where it does not say.
         read_s: How long what was read so far is.
         damaged: How many frames were passed over so far.
+        others: How many other films are beside it in a file.
 
     Raises:
         SourceError: If there is no film in it; the message is half a sentence.
@@ -75,6 +76,7 @@ class Film:
             metadata_errors="replace",
         )
         self._container = self._open()
+        self.others = 0
         try:
             self._stream = self._choose_stream(source)
         except BaseException:
@@ -181,6 +183,7 @@ class Film:
             self._container.close()
             source.seek(0)
             self._container = self._open()
+            self.others = sum(count != 1 for count in counts.values()) - 1
             more = [number for number, count in counts.items() if count > 1]
             films = [self._container.streams[number] for number in more or counts]
         return max(films, key=_preference)
@@ -264,7 +267,7 @@ def _preference(stream: Any) -> tuple[bool, int]:
 
 
 def _rate(stream: Any) -> float | None:
-    rate = stream.guessed_rate or stream.average_rate
+    rate = stream.average_rate or stream.guessed_rate
     return float(rate) if rate else None
 
 

@@ -53,6 +53,12 @@ class VideoFile(FrameSource):
                 "frames can be decoded"
             )
         self.fps, self.frame_count = self._film.fps, self._film.frame_count
+        if self._film.others > 0:
+            logger.warning(
+                "%s holds %d films: only the main one is read",
+                self.name,
+                self._film.others + 1,
+            )
         if not self._film.has_times:
             self.fps = 1 / self._film.step_s
             logger.warning(

@@ -205,6 +205,48 @@ class TestStreamsInAFile:
         frames = frames_of(tmp_path / "a.mkv")
         assert_shows(frames, moving_bars(30))
 
+    @pytest.mark.parametrize("first_wh", [(160, 120), (320, 240)])
+    def test_of_two_films_the_larger_is_read_and_the_other_told(
+        self, tmp_path, caplog, first_wh
+    ):
+        with av.open(str(tmp_path / "a.ts"), "w", format="mpegts") as output:
+            films = [output.add_stream("mpeg2video", 25) for _ in range(2)]
+            for film, size_wh in zip(films, (first_wh, (200, 150)), strict=True):
+                film.width, film.height = size_wh
+                film.pix_fmt = "yuv420p"
+            for image in moving_bars(20):
+                for film in films:
+                    frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+                    frame = frame.reformat(film.width, film.height, "yuv420p")
+                    output.mux(film.encode(frame))
+            for film in films:
+                output.mux(film.encode(None))
+        frames = frames_of(tmp_path / "a.ts")
+        assert len(frames) == 20
+        assert frames[0].image.shape[1::-1] == max(first_wh, (200, 150))
+        (message,) = caplog.messages
+        assert "a.ts holds 2 films" in message
+
+    def test_a_joined_stream_that_goes_on_under_another_number_is_told(
+        self, tmp_path, caplog
+    ):
+        parts = []
+        for number in ("256", "512"):
+            path = tmp_path / f"{number}.ts"
+            options = {"mpegts_start_pid": number}
+            with av.open(str(path), "w", container_options=options) as output:
+                film = output.add_stream("libx264", 25)
+                film.width, film.height, film.pix_fmt = 160, 120, "yuv420p"
+                for image in moving_bars(20):
+                    frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+                    output.mux(film.encode(frame))
+                output.mux(film.encode(None))
+            parts.append(path.read_bytes())
+        (tmp_path / "a.ts").write_bytes(b"".join(parts))
+        assert_shows(frames_of(tmp_path / "a.ts"), moving_bars(20))
+        (message,) = caplog.messages
+        assert "a.ts holds 2 films" in message
+
     @pytest.mark.parametrize("with_cover", [True, False])
     def test_a_song_is_no_film(self, tmp_path, cover, with_cover, capsys):
         with av.open(str(tmp_path / "a.m4a"), "w", format="mp4") as output:
