@@ -59,20 +59,20 @@ def square_around(box: Box, scale: float) -> Box:
     return x_min, y_min, x_min + side, y_min + side
 
 
-def intersection_over_union(box: Box, other: Box) -> float:
-    """Overlap of two boxes, 0 (apart) to 1 (the same); 0 if both are empty."""
-    shared = box_area(
+def shared_area(box: Box, other: Box) -> int:
+    """Area in pixels that two boxes have in common, 0 if they lie apart."""
+    return box_area(
         (
             max(box[0], other[0]),
             max(box[1], other[1]),
             min(box[2], other[2]),
             min(box[3], other[3]),
         )
-        if box[0] < other[2]
-        and other[0] < box[2]
-        and box[1] < other[3]
-        and other[1] < box[3]
-        else (0, 0, 0, 0)
     )
+
+
+def intersection_over_union(box: Box, other: Box) -> float:
+    """Overlap of two boxes, 0 (apart) to 1 (the same); 0 if both are empty."""
+    shared = shared_area(box, other)
     union = box_area(box) + box_area(other) - shared
     return shared / union if union else 0.0

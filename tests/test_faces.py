@@ -1,10 +1,12 @@
 """The face detector on real portraits, and where its files come from."""
 
+import cv2
 import numpy as np
 import pytest
 import skimage.data
 from matplotlib.cbook import get_sample_data
 
+from benchmarks.faces import HEIGHTS, PLACES, SHAPES_WH, framings
 from liveness import faces
 from liveness.boxes import clip_box, intersection_over_union
 from liveness.errors import DetectorError
@@ -43,6 +45,57 @@ def test_several_faces_best_first(detector, astronaut):
     found = detector.detect(np.hstack([dim, astronaut]))
     assert len(found) == 2
     assert found[0].confidence >= found[1].confidence
+
+
+@pytest.mark.parametrize("height", HEIGHTS)
+@pytest.mark.parametrize("shape", SHAPES_WH)
+def test_one_face_is_one_however_near(detector, shape, height):
+    """A single look reports a phantom in half of these framings, or only that."""
+    for framing in framings(shape, height):
+        (face,) = detector.detect(framing.image)
+        visible = clip_box(framing.box, framing.image.shape[:2])
+        assert intersection_over_union(face.box, visible) > 0.55
+
+
+@pytest.mark.parametrize("height", [0.3, 0.4, 0.6, 0.7])
+def test_two_people_stay_two(detector, height):
+    pairs = zip(
+        list(framings("3:4", height))[: len(PLACES)],
+        list(framings("3:4", height))[len(PLACES) :],
+        strict=True,
+    )
+    for left, right in pairs:
+        found = detector.detect(np.hstack([left.image, right.image]))
+        assert len(found) == 2
+        assert max(found[0].box[0], found[1].box[0]) >= left.image.shape[1] * 0.9
+
+
+def test_small_faces_beside_a_near_one_stay(detector, astronaut):
+    """The second look, from afar, does not see them."""
+    near = next(framings("4:3", 0.8)).image
+    small = cv2.resize(astronaut, (200, 200), interpolation=cv2.INTER_AREA)
+    near[:200, -200:] = small
+    found = detector.detect(near)
+
+    assert len(found) == 2
+    assert min(box[3] - box[1] for box in (one.box for one in found)) < 60
+
+
+@pytest.mark.parametrize("face_px", [24, 32, 48])
+def test_far_faces_are_as_many_as_a_single_look_finds(detector, astronaut, face_px):
+    zoom = face_px / (FACE[3] - FACE[1])
+    small = cv2.resize(astronaut, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
+    side = small.shape[0]
+    rng = np.random.default_rng(face_px)
+    seen = 0
+    for _ in range(20):
+        image = np.full((240, 320, 3), 90, np.uint8)
+        x, y = rng.integers(0, 320 - side), rng.integers(0, 240 - side)
+        image[y : y + side, x : x + side] = small
+        single = detector._look(image, detector.confidence)
+        seen += len(single)
+        assert len(detector.detect(image)) == len(single)
+    assert seen >= 15
 
 
 def test_boxes_are_clipped_to_the_image(detector, astronaut):
