@@ -4,7 +4,7 @@ python -m benchmarks.faces
 
 The portraits of images/reals are framed anew: five shapes of frame, four sizes of the
 face, two people, six places each. Printed is how many framings do not give exactly one
-face, by a single look of the network and by FaceDetector, and what that costs.
+face, by the network as it is published and by FaceDetector, and what that costs.
 """
 
 import sys
@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from benchmarks.timing import ROOT
+from benchmarks.usual_faces import find_faces, load_detector
 from liveness.boxes import Box
 from liveness.cli import EXIT_OK, make_parser, run
 from liveness.faces import DEFAULT_FOLDER, FaceDetector
@@ -76,11 +77,13 @@ def main(argv: list[str] | None = None) -> int:
     make_parser(__doc__).parse_args(argv)
     detector = FaceDetector(DEFAULT_FOLDER)
 
-    def single_look(image: np.ndarray) -> list:
-        return detector._look(image, detector.confidence)
+    network = load_detector(DEFAULT_FOLDER)
 
-    print(f"{'frame':<7}{'face':>6}{'framings':>10}{'one look':>10}{'now':>6}")
-    times_ms = {single_look: [], detector.detect: []}
+    def as_published(image: np.ndarray) -> list:
+        return find_faces(network, image, detector.confidence)
+
+    print(f"{'frame':<7}{'face':>6}{'framings':>10}{'published':>11}{'now':>6}")
+    times_ms = {as_published: [], detector.detect: []}
     for shape in SHAPES_WH:
         for height in HEIGHTS:
             images = [framing.image for framing in framings(shape, height)]
@@ -89,11 +92,11 @@ def main(argv: list[str] | None = None) -> int:
             ]
             if images:
                 print(
-                    f"{shape:<7}{height:>6}{len(images):>10}{wrong[0]:>10}{wrong[1]:>6}"
+                    f"{shape:<7}{height:>6}{len(images):>10}{wrong[0]:>11}{wrong[1]:>6}"
                 )
-    one_look_ms, now_ms = (np.median(times) for times in times_ms.values())
+    before_ms, now_ms = (np.median(times) for times in times_ms.values())
     print(
-        f"median over all framings: one look {one_look_ms:.1f} ms, now {now_ms:.1f} ms"
+        f"median over all framings: {before_ms:.1f} ms as published, {now_ms:.1f} now"
     )
     return EXIT_OK
 
