@@ -10,11 +10,11 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+from liveness.constants import DEFAULT_TOLERANCE
 from liveness.errors import LivenessError
 
 ROOT = Path(__file__).resolve().parent.parent  # the folder of the scripts
 DEFAULT_CONFIDENCE = 0.5  # of the detector; the workflow's customary value
-DEFAULT_TOLERANCE = 0.6  # identity.DEFAULT_TOLERANCE, which loads numpy
 OWN_MODULES = ("liveness", "livenessnet")
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -92,7 +92,7 @@ def add_identity_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive_float,
         default=DEFAULT_TOLERANCE,
         metavar="D",
-        help="largest distance of a face from an enrolled picture of its person",
+        help="largest distance of a face from its person",
     )
     group.add_argument(
         "--name-fakes",

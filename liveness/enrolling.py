@@ -10,7 +10,7 @@ import numpy as np
 from liveness.boxes import Box, box_wh
 from liveness.dlib_faces import encode_face
 from liveness.errors import IdentityError, ImageError
-from liveness.faces import FaceDetector
+from liveness.faces import FaceDetector, near_faces, tell_passed_over
 from liveness.files import natural_key
 from liveness.identity import NOBODY, KnownFaces, checked_name
 from liveness.images import IMAGE_SUFFIXES, list_images, read_image
@@ -95,7 +95,7 @@ def enroll(
 
     Args:
         people: Pictures by name, of ``find_people``.
-        detector: Finds the one face of each picture.
+        detector: Finds the face of each picture.
         tolerance: Largest distance of a match.
         known: Who is enrolled already.
 
@@ -123,21 +123,23 @@ def enroll(
 
 
 def encode_picture(path: Path, detector: FaceDetector) -> np.ndarray:
-    """Encoding of the one face in a picture.
+    """Encoding of the one face in a picture; smaller ones far behind it do not count.
 
     Returns:
         (128,) float64.
 
     Raises:
-        ImageError: If the picture cannot be read, shows no face or several, or the
-            face is too small or blurred.
+        ImageError: If the picture cannot be read, shows no face or several that are
+            about as near, or the face is too small or blurred.
     """
     image = read_image(path)
     faces = detector.detect_still(image)
-    if len(faces) != 1:
-        found = f"{len(faces)} faces" if faces else "no face"
+    near = near_faces(faces)
+    if len(near) != 1:
+        found = f"{len(near)} faces" if near else "no face"
         raise ImageError(f"{path}: {found}, expected one")
-    box = faces[0].box
+    tell_passed_over(path, len(faces) - len(near))
+    box = near[0].box
     height = box_wh(box)[1]
     if height < MIN_HEIGHT_PX:
         raise ImageError(

@@ -139,6 +139,21 @@ def test_unfit_pictures_are_named_and_left_out(people, file, capsys, spoil, mess
     assert len(load_known(file).names) == 4  # the good ones are in
 
 
+def test_somebody_behind_does_not_keep_a_picture_out(people, file, capsys):
+    image = cv2.resize(read_image(GRACE_TOO), (1280, 960))
+    image[:300, -400:] = cv2.resize(read_image(EILEEN), (400, 300))
+    picture = people / "Grace" / "queue.png"
+    write_image(picture, image)
+
+    assert enroll("-i", people, "-e", file) == 0
+
+    assert f"{picture}: 1 smaller face passed over" in capsys.readouterr().err
+    known = load_known(file)
+    assert known.names.count("Grace") == 3
+    distances = np.linalg.norm(known.encodings - known.encodings[-1], axis=1)
+    assert distances[[n == "Grace" for n in known.names]].max() < 0.4
+
+
 def test_picture_that_is_none(people, file, capsys):
     (people / "Grace" / "text.jpg").write_text("hello")
     assert enroll("-i", people, "-e", file) == 1

@@ -16,9 +16,11 @@ from liveness.faces import (
     DEFAULT_FOLDER,
     DETECTOR_FILES,
     PROTOTXT,
+    Detection,
     FaceDetector,
     correct_anchors,
     ensure_detector_files,
+    near_faces,
 )
 from liveness.images import decode_image
 from make_examples import load_portraits
@@ -121,6 +123,16 @@ def test_part_of_a_head_is_no_second_face(detector, portrait, shape, height, pla
     image = cv2.warpAffine(person.image, to_frame, (width, tall))
     assert len(find_faces(load_detector(DEFAULT_FOLDER), image, 0.5)) > 1
     assert len(detector.detect(image)) == 1
+
+
+@pytest.mark.parametrize(
+    ("heights", "near"),
+    [((), []), ((80,), [80]), ((45, 80), [80]), ((70, 80, 20), [80, 70])],
+    ids=["none", "one", "one behind", "two and one behind"],
+)
+def test_near_faces(heights, near):
+    found = [Detection((0, 0, 40, height), 0.9) for height in heights]
+    assert [face.box[3] for face in near_faces(found)] == near
 
 
 def test_another_network_is_left_as_it_is():
