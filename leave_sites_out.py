@@ -179,7 +179,7 @@ def main(argv: list[str] | None = None) -> int:
     dealt = deal_parts(samples, arguments.folds, arguments.seed, within=within)
     check_folds(samples, dealt, within=within)
     import_keras()  # first, and without TensorFlow's start-up notes
-    from liveness.training import TrainingOptions
+    from liveness.recipe import TrainingOptions
     from livenessnet import LivenessNet
 
     options = TrainingOptions(

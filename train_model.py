@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from liveness.evaluation import ScoredFaces
     from liveness.metrics import ErrorRates
     from liveness.model_files import ModelCard, ModelPaths
-    from liveness.training import Pixels, TrainingOptions
+    from liveness.pixels import Pixels
+    from liveness.recipe import TrainingOptions
 
 LEAST_BATCH = 8  # two of a batch show the wide view as absent
 
@@ -200,7 +201,8 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
     from liveness.plots import save_confusion_matrix, save_history
 
     import_keras()  # first, and without TensorFlow's start-up notes
-    from liveness.training import TrainingOptions, train_average
+    from liveness.recipe import TrainingOptions
+    from liveness.training import train_average
     from livenessnet import LivenessNet
 
     options = TrainingOptions(
@@ -266,7 +268,7 @@ def _read_parts(
     """What trains, and what validates unless the scores come from elsewhere."""
     from liveness.dataset import describe, require_both_labels, split_samples
     from liveness.metrics import FEW_FACES
-    from liveness.training import load_pixels
+    from liveness.pixels import load_pixels
 
     training, validation = samples, []
     if not arguments.threshold_from:
@@ -434,7 +436,7 @@ def _report(judged: Judged, rates: "ErrorRates") -> str:
 
 def _warn_of_imbalance(samples) -> None:
     """Say so when one class is much larger than the other, as far as it is filmed."""
-    from liveness.training import SIMULATED
+    from liveness.pixels import SIMULATED
 
     real = sum(sample.is_bona_fide for sample in samples)
     filmed = sum(not sample.attack.startswith(SIMULATED) for sample in samples)

@@ -7,16 +7,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from liveness.cli import set_up_logging
 from liveness.dataset import Sample, require_both_labels
 from liveness.errors import OutputError
+from liveness.pixels import Pixels, load_pixels
+from liveness.recipe import TrainingOptions
 from liveness.sites import Fold, part_of, parts_shown
-
-if TYPE_CHECKING:
-    from liveness.training import Pixels, TrainingOptions
 
 logger = logging.getLogger(__name__)
 
@@ -24,11 +22,11 @@ _worker: dict[str, Any] = {}  # what a process for folds keeps from one to the n
 
 
 def measure_fold(
-    to_train: "Pixels",
-    filmed: "Pixels",
+    to_train: Pixels,
+    filmed: Pixels,
     held_out: set[str],
     architecture: type,
-    options: "TrainingOptions",
+    options: TrainingOptions,
     *,
     within: str | None = None,
     changes: bool = False,
@@ -45,7 +43,7 @@ def measure_fold(
         changes: Score them after each of ``CHANGES``, too.
     """
     from liveness.changes import CHANGES
-    from liveness.training import load_pixels, score, train_average
+    from liveness.training import score, train_average
 
     training = to_train.only(lambda s: not held_out & parts_shown(s, within))
     names = ", ".join(sorted(held_out))
@@ -64,7 +62,7 @@ def measure_folds(
     samples: Sequence[Sample],
     dealt: Sequence[set[str]],
     architecture: type,
-    options: "TrainingOptions",
+    options: TrainingOptions,
     *,
     within: str | None = None,
     changes: bool = False,
@@ -90,31 +88,30 @@ def measure_folds(
     """
     workers = min(jobs, len(dealt))
     how = {"architecture": architecture, "within": within, "changes": changes}
+    how["options"] = options
+    pixels = _read_pixels(samples, options)
     if workers > 1:
-        yield from _measure_in_processes(samples, dealt, options, how, workers)
+        yield from _measure_in_processes(pixels, dealt, how, workers)
         return
-    pixels = _read_pixels(samples, options, show_progress=True)
     for number, held_out in enumerate(dealt, 1):
         _log_start(number, held_out)
-        yield measure_fold(*pixels, held_out, options=options, **how)
+        yield measure_fold(*pixels, held_out, **how)
 
 
 def _measure_in_processes(
-    samples: Sequence[Sample],
+    pixels: tuple[Pixels, Pixels],
     dealt: Sequence[set[str]],
-    options: "TrainingOptions",
     how: dict[str, Any],
     workers: int,
 ) -> Iterator[Fold]:
-    """``measure_folds`` where each of several processes reads everything by itself.
+    """``measure_folds`` in several processes, which read the same pixels.
 
     One network on all processors uses them worse than a network on each.
     """
     threads = max(1, (os.cpu_count() or 1) // workers)
     is_verbose = logging.getLogger("liveness").isEnabledFor(logging.DEBUG)
     context = multiprocessing.get_context("spawn")  # TensorFlow survives no fork
-    # As a dictionary: the options' class comes from a module that loads TensorFlow.
-    settings = (threads, is_verbose, samples, asdict(options), how)
+    settings = (threads, is_verbose, pixels, how)
     with ProcessPoolExecutor(workers, context, _start_worker, settings) as pool:
         try:
             futures = [
@@ -137,8 +134,7 @@ def _measure_in_processes(
 def _start_worker(
     threads: int,
     is_verbose: bool,
-    samples: Sequence[Sample],
-    options: dict[str, Any],
+    pixels: tuple[Pixels, Pixels],
     how: dict[str, Any],
 ) -> None:
     """Prepare a process for folds."""
@@ -155,23 +151,15 @@ def _start_worker(
     for kind in ("INTRAOP", "INTEROP"):
         os.environ.setdefault(f"TF_NUM_{kind}_THREADS", str(threads))
     import_keras()
-    from liveness.training import TrainingOptions
-
-    _worker["is_verbose"], _worker["how"] = is_verbose, how
-    _worker["samples"], _worker["options"] = samples, TrainingOptions(**options)
+    _worker["is_verbose"], _worker["pixels"], _worker["how"] = is_verbose, pixels, how
 
 
 def _measure_in_worker(number: int, held_out: set[str]) -> Fold:
     """One fold in a process for folds, whose every line says which."""
-    options = _worker["options"]
     set_up_logging(verbose=_worker["is_verbose"])
     _log_start(number, held_out)
     set_up_logging(verbose=_worker["is_verbose"], prefix=f"fold {number}: ")
-    if "pixels" not in _worker:
-        _worker["pixels"] = _read_pixels(
-            _worker["samples"], options, show_progress=number == 1
-        )
-    return measure_fold(*_worker["pixels"], held_out, options=options, **_worker["how"])
+    return measure_fold(*_worker["pixels"], held_out, **_worker["how"])
 
 
 def _log_start(number: int, held_out: set[str]) -> None:
@@ -179,21 +167,17 @@ def _log_start(number: int, held_out: set[str]) -> None:
 
 
 def _read_pixels(
-    samples: Sequence[Sample], options: "TrainingOptions", *, show_progress: bool
-) -> "tuple[Pixels, Pixels]":
+    samples: Sequence[Sample], options: TrainingOptions
+) -> tuple[Pixels, Pixels]:
     """All samples as training reads them, and as the apps feed them."""
-    from liveness.training import load_pixels
-
     to_train = load_pixels(
         samples,
         options,
         to_train=True,
         simulate_attacks=options.simulate_attacks,
-        progress="training faces" if show_progress else None,
+        progress="training faces",
     )
-    progress = "faces to score" if show_progress else None
-    filmed = load_pixels(samples, options, progress=progress)
-    if show_progress:  # once, not in each process
-        for reason in sorted({*to_train.skipped, *filmed.skipped}):
-            logger.warning("skipped: %s", reason)
+    filmed = load_pixels(samples, options, progress="faces to score")
+    for reason in sorted({*to_train.skipped, *filmed.skipped}):
+        logger.warning("skipped: %s", reason)
     return to_train, filmed
