@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import Any
 
 from liveness.cli import set_up_logging
@@ -30,6 +31,9 @@ def measure_fold(
     *,
     within: str | None = None,
     changes: bool = False,
+    never_train: frozenset[str] = frozenset(),
+    checkpoint: Path | None = None,
+    resume: bool = False,
 ) -> Fold:
     """Train without some parts and score them.
 
@@ -41,15 +45,21 @@ def measure_fold(
         options: How to train.
         within: As in ``deal_parts``.
         changes: Score them after each of ``CHANGES``, too.
+        never_train: Names of further parts that do not train.
+        checkpoint: As in ``train_average``.
+        resume: As in ``train_average``.
     """
     from liveness.changes import CHANGES
     from liveness.training import score, train_average
 
-    training = to_train.only(lambda s: not held_out & parts_shown(s, within))
+    absent = held_out | never_train
+    training = to_train.only(lambda s: not absent & parts_shown(s, within))
     names = ", ".join(sorted(held_out))
     require_both_labels(training.samples, f"what is left without {names}")
     left_out = filmed.only(lambda s: part_of(s, within) in held_out)
-    model, _ = train_average(training, None, architecture, options)
+    model, _ = train_average(
+        training, None, architecture, options, checkpoint=checkpoint, resume=resume
+    )
     changed = {
         name: score(model, load_pixels(left_out.samples, options, change=change))
         for name, change in (CHANGES if changes else {}).items()
@@ -66,6 +76,9 @@ def measure_folds(
     *,
     within: str | None = None,
     changes: bool = False,
+    never_train: frozenset[str] = frozenset(),
+    checkpoint: Path | None = None,
+    resume: bool = False,
     jobs: int = 1,
 ) -> Iterator[Fold]:
     """``measure_fold`` for each part, ``jobs`` at a time.
@@ -78,6 +91,9 @@ def measure_folds(
         options: How to train, and whether attacks are simulated.
         within: As in ``deal_parts``.
         changes: As in ``measure_fold``.
+        never_train: As in ``measure_fold``.
+        checkpoint: As in ``measure_fold``; the name of each fold's has its number.
+        resume: As in ``measure_fold``.
         jobs: Processes. One trains in this one.
 
     Yields:
@@ -88,14 +104,15 @@ def measure_folds(
     """
     workers = min(jobs, len(dealt))
     how = {"architecture": architecture, "within": within, "changes": changes}
-    how["options"] = options
+    how |= {"options": options, "never_train": never_train, "resume": resume}
+    how["checkpoint"] = checkpoint
     pixels = _read_pixels(samples, options)
     if workers > 1:
         yield from _measure_in_processes(pixels, dealt, how, workers)
         return
     for number, held_out in enumerate(dealt, 1):
         _log_start(number, held_out)
-        yield measure_fold(*pixels, held_out, **how)
+        yield measure_fold(*pixels, held_out, **_how_of(number, how))
 
 
 def _measure_in_processes(
@@ -159,7 +176,14 @@ def _measure_in_worker(number: int, held_out: set[str]) -> Fold:
     set_up_logging(verbose=_worker["is_verbose"])
     _log_start(number, held_out)
     set_up_logging(verbose=_worker["is_verbose"], prefix=f"fold {number}: ")
-    return measure_fold(*_worker["pixels"], held_out, **_worker["how"])
+    return measure_fold(*_worker["pixels"], held_out, **_how_of(number, _worker["how"]))
+
+
+def _how_of(number: int, how: dict[str, Any]) -> dict[str, Any]:
+    """What ``measure_fold`` is told for a fold, whose checkpoint is its own."""
+    checkpoint = how["checkpoint"]
+    file = checkpoint and checkpoint.with_stem(f"{checkpoint.stem}-fold-{number}")
+    return how | {"checkpoint": file}
 
 
 def _log_start(number: int, held_out: set[str]) -> None:

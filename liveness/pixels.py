@@ -4,12 +4,14 @@ Pictures are decoded, cropped and resized once, into a file of bytes on disk tha
 every epoch reads from; memory does not grow with the data set.
 """
 
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
+from multiprocessing.reduction import DupFd
+from typing import Any, BinaryIO
 
 import numpy as np
 from tqdm import tqdm
@@ -35,39 +37,34 @@ ROOM_PX = 1.3  # side of a picture to train on over the network's: detail for a 
 MOST_PX = 128  # of such a side, unless the network's is larger: the file grows with it
 SIMULATED = "simulated "  # how the name of a simulated kind of attack starts
 KIND_SHARES = (0.65, 0.35)  # of screens and prints among simulated attacks
-COMPOSED_SHARE = 0.85  # of simulated attacks with surroundings: device or paper
-SIMULATED_EACH = 3  # simulated attacks made of each bona fide sample
+COMPOSED_SHARE = 0.6  # of simulated attacks with surroundings: device or paper
+SIMULATED_EACH = 2  # simulated attacks made of each bona fide sample
 
 
 class PixelFile:
-    """Pictures of one size in a file that goes away with this object.
+    """Pictures of one size in a nameless file that ends with this object.
 
-    Read and written piece by piece: a mapping of the file would count as memory. Sent
-    to another process it reads the same file; this one has to live as long.
+    Read and written piece by piece: a mapping of the file would count as memory. A
+    process that is started with it reads the same file (not on Windows).
 
     Args:
         shape: Of one picture, uint8.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="liveness-")
-        path = Path(self._folder.name) / "pixels"
-        path.touch()
-        self._open(shape, path, "r+b")
+        self._open(shape, tempfile.TemporaryFile(prefix="liveness-", buffering=0))
 
-    def _open(self, shape: tuple[int, ...], path: Path, mode: str) -> None:
-        self.shape, self._path = shape, path
+    def _open(self, shape: tuple[int, ...], file: BinaryIO) -> None:
+        self.shape, self._file = shape, file
         self._bytes = int(np.prod(shape))
-        self._file = path.open(mode)
         self._lock = threading.Lock()
 
-    def __getstate__(self) -> tuple[tuple[int, ...], Path]:
-        with self._lock:
-            self._file.flush()
-        return self.shape, self._path
+    def __getstate__(self) -> tuple[tuple[int, ...], Any]:
+        return self.shape, DupFd(self._file.fileno())
 
-    def __setstate__(self, state: tuple[tuple[int, ...], Path]) -> None:
-        self._open(*state, "rb")
+    def __setstate__(self, state: tuple[tuple[int, ...], Any]) -> None:
+        shape, handle = state
+        self._open(shape, open(handle.detach(), "rb", buffering=0))
 
     def write(self, place: int, picture: np.ndarray) -> None:
         """Put a picture at a place, 0 or more."""
@@ -78,11 +75,17 @@ class PixelFile:
     def read(self, places: Sequence[int] | np.ndarray) -> np.ndarray:
         """(n, *shape) uint8, the pictures at these places."""
         pictures = np.empty((len(places), *self.shape), np.uint8)
-        with self._lock:
-            for picture, place in zip(pictures, places, strict=True):
-                self._file.seek(int(place) * self._bytes)
-                self._file.readinto(memoryview(picture).cast("B"))
+        for picture, place in zip(pictures, places, strict=True):
+            self._read_into(memoryview(picture).cast("B"), int(place) * self._bytes)
         return pictures
+
+    def _read_into(self, piece: memoryview, start: int) -> None:
+        if hasattr(os, "preadv"):  # processes that share the file share its position
+            os.preadv(self._file.fileno(), [piece], start)
+            return
+        with self._lock:
+            self._file.seek(start)
+            self._file.readinto(piece)
 
 
 @dataclass(frozen=True)

