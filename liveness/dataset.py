@@ -12,7 +12,7 @@ import logging
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -114,6 +114,30 @@ def require_both_labels(samples: Sequence[Sample], what: str) -> None:
         raise DatasetError(
             f"{what} has no {missing} faces: both {' and '.join(LABELS)} are needed; "
             f"collect some with collect_dataset.py -o .../{missing}"
+        )
+
+
+def without_sites(samples: Sequence[Sample], sites: Sequence[str]) -> list[Sample]:
+    """The samples that are not of these sites.
+
+    Raises:
+        DatasetError: If there is no such site.
+    """
+    require_sites(samples, sites)
+    return [sample for sample in samples if sample.collection not in sites]
+
+
+def require_sites(samples: Sequence[Sample], sites: Iterable[str]) -> None:
+    """Refuse the name of a site that no sample is of.
+
+    Raises:
+        DatasetError: If there is no such site.
+    """
+    there = {sample.collection for sample in samples}
+    if absent := sorted(set(sites) - there):
+        raise DatasetError(
+            f"no site {', '.join(absent)} in the dataset: expected names among "
+            f"{', '.join(sorted(there))}"
         )
 
 
