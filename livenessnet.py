@@ -34,8 +34,8 @@ LITE0_DROPOUT = 0.3
 class LivenessNet:
     """A trunk of convolutions for each view of a face, dense, softmax.
 
-    The trunk is VGG-like (``SMALL_TRUNK``: blocks of conv-BN-conv-BN-pool-dropout) or the
-    first part of EfficientNet-Lite0 (``LITE0_TRUNK``).
+    The trunk is VGG-like (``SMALL_TRUNK``: blocks of conv-BN-conv-BN-pool-dropout) or
+    the first part of EfficientNet-Lite0 (``LITE0_TRUNK``).
     """
 
     @staticmethod
@@ -65,8 +65,8 @@ class LivenessNet:
             depth: Channels of the input, 3 for each view.
             classes: Number of outputs.
             filters: Number of filters of each block of the small trunk.
-            trunk: One of ``TRUNKS``. Both take the same input; ``LITE0_TRUNK`` scales it
-                to what it was trained on, (x - 127) / 128 of 0 to 255, by itself.
+            trunk: One of ``TRUNKS``. Both take the same input; ``LITE0_TRUNK`` turns it
+                into what it was trained on, (x - 127) / 128 of 0 to 255, by itself.
 
         Returns:
             keras.Model: (N, height, width, depth) float32 in [0, 1] to (N, classes)
