@@ -4,6 +4,8 @@ Map of the package, in the order in which a picture travels:
 
 ==========================  =========================================================
 ``webcam``, ``ip_webcam``   pictures from cameras and phones; threads, reconnecting
+``camera_address``          a camera's URL, taken apart so that no password is shown
+``camera_http``             login, redirects and time limits over HTTP
 ``frames``                  frame sources: the newest frame, or a file's every frame
 ``images``, ``files``       pictures on disk; files written whole or not at all
 ``boxes``                   box arithmetic, no pictures
