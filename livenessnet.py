@@ -11,7 +11,9 @@ from liveness.constants import LITE0_TRUNK, SMALL_TRUNK, TRUNKS
 FILTERS = (16, 32, 64, 96)  # of each block; the family's original has 16 and 32
 DENSE_UNITS = 64
 LOGITS = "logits_"  # how the name of each view's last layer starts
-FACE_WEIGHT = 0.3  # what is around a face tells more than the face; docs/tried.md
+# Of the views' logits in their sum, by how many there are: what is around a face tells
+# more than the face. Chosen on sites left out; docs/tried.md.
+VIEW_WEIGHTS = {1: (1.0,), 2: (0.3, 1.0), 3: (0.5, 0.5, 1.0)}
 
 # EfficientNet-Lite0: B0 of Tan and Le (2019), table 1, without squeeze-and-excitation
 # and with ReLU6 (Google's release of 2020). A stage: repeats, kernel, stride, expansion
@@ -52,11 +54,10 @@ class LivenessNet:
 
         Each three channels of the input are one view of the face (inside the face,
         the face with its surroundings). A view has layers of its own, which end in
-        a layer ``LOGITS`` with its number; ``each_view`` has them apart. The sum
-        decides, with the first view weighing ``FACE_WEIGHT`` where there are
-        others. The first is meant to lie inside the face: it drops single values in
-        training, the others whole maps. A view that is not there is black, and its
-        logits nearly equal.
+        a layer ``LOGITS`` with its number; ``each_view`` has them apart. Their sum by
+        ``VIEW_WEIGHTS`` decides. The first is meant to lie inside the face: in training
+        the small trunk drops single values of it, and whole maps of the others. A view
+        that is not there is black, and its logits nearly equal.
 
         Args:
             width: Of the input in pixels, at least 2 ** (blocks + 1) for blocks
@@ -100,7 +101,11 @@ class LivenessNet:
                     x = layer(x)
             logits.append(layers.Dense(classes, name=f"{LOGITS}{view}")(x))
         if len(logits) > 1:
-            logits[0] = layers.Rescaling(FACE_WEIGHT)(logits[0])
+            weights = VIEW_WEIGHTS.get(len(logits), (1.0,) * len(logits))
+            logits = [
+                layers.Rescaling(weight)(one) if weight != 1 else one
+                for weight, one in zip(weights, logits, strict=True)
+            ]
             logits = [layers.Add()(logits)]
         return Model(inputs, layers.Softmax()(*logits))
 

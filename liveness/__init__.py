@@ -10,6 +10,8 @@ Map of the package, in the order in which a picture travels:
 ``network_stream``          RTSP cameras
 ``source``, ``video_file``  what a frame source is; every frame of a file
 ``frames``                  the newest frame of a live source; opening any source
+``camera_address``          a camera's URL, taken apart so that no password is shown
+``camera_http``             login, redirects and time limits over HTTP
 ``images``, ``files``       pictures on disk; files written whole or not at all
 ``boxes``                   box arithmetic, no pictures
 ``faces``                   SSD ResNet-10 face detector
