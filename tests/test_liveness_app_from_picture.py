@@ -170,7 +170,7 @@ def test_help_as_a_process():
 def test_formats_that_are_read_only_are_annotated_as_png(start, capsys, tmp_path):
     Image.open(REAL).save(tmp_path / "one.gif")
     output = tmp_path / "out"
-    assert start("-i", tmp_path / "one.gif", "-o", output) == 0
+    assert start("-i", tmp_path / "one.gif", "--output", output) == 0
     assert [path.name for path in output.iterdir()] == ["one.png"]
-    assert start("-i", REAL, "-o", tmp_path / "two.gif") == 1
+    assert start("-i", REAL, "--output", tmp_path / "two.gif") == 1
     assert "expected a name ending in .bmp" in capsys.readouterr().err
