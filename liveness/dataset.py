@@ -21,7 +21,7 @@ import numpy as np
 from liveness.boxes import box_area
 from liveness.collecting import CSV_NAME
 from liveness.errors import DatasetError, ImageError
-from liveness.files import natural_key
+from liveness.files import natural_key, walk
 from liveness.images import IMAGE_SUFFIXES, list_images, read_image
 from liveness.labels import FAKE, LABELS, REAL
 from liveness.preprocess import CROP_SCALE, crop_face, whole_box
@@ -95,6 +95,7 @@ def read_dataset(folders: Sequence[Path]) -> list[Sample]:
             )
         listed = _samples_of_list(folder)
         samples += _read_tree(folder) if listed is None else listed
+    _refuse_shared(samples)
     _warn_of_copies(samples)
     return samples
 
@@ -102,7 +103,7 @@ def read_dataset(folders: Sequence[Path]) -> list[Sample]:
 def files_of(folders: Sequence[Path]) -> Iterator[Path]:
     """The pictures and tables of dataset folders, which no result may replace."""
     for folder in folders:
-        for path in folder.rglob("*"):
+        for path, _ in walk(folder):
             if path.name == CSV_NAME or path.suffix.lower() in IMAGE_SUFFIXES:
                 yield path
 
@@ -327,6 +328,22 @@ def _refuse_overlap(folders: Sequence[Path]) -> None:
             raise DatasetError(
                 f"'{inner}' lies in '{outer}', so its pictures would be read "
                 "twice: name only one of the two"
+            )
+
+
+def _refuse_shared(samples: Sequence[Sample]) -> None:
+    """Raise a DatasetError if links lead to one picture from two places."""
+    real: dict[Path, Path] = {}
+    found: dict[tuple[Path, str], Path] = {}
+    for sample in samples:
+        folder = sample.path.parent
+        if folder not in real:
+            real[folder] = folder.resolve()
+        other = found.setdefault((real[folder], sample.path.name), sample.path)
+        if other != sample.path:
+            raise DatasetError(
+                f"'{other}' and '{sample.path}' are one picture, which would be read "
+                "twice: name only one of the two folders"
             )
 
 
