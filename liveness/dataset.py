@@ -25,6 +25,7 @@ from liveness.files import natural_key, walk
 from liveness.images import IMAGE_SUFFIXES, list_images, read_image
 from liveness.labels import FAKE, LABELS, REAL
 from liveness.preprocess import CROP_SCALE, crop_face, whole_box
+from liveness.tables import read_rows
 
 MIN_CROP_SIDE_PX = 16  # smaller crops hold no texture to learn from
 UNNAMED_ATTACK = "attack"  # of fakes directly in the folder fake/
@@ -431,10 +432,7 @@ def read_table(table: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
     if not table.is_file():
         return (), []
     try:
-        # utf-8-sig: spreadsheet programs put a mark before the first column.
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            return reader.fieldnames or (), list(reader)
+        return read_rows(table)
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(
             f"'{table}' is not a CSV file, or is no table in UTF-8: {error}"
