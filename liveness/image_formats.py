@@ -37,10 +37,11 @@ _PNG_DATA = b"IDAT"  # at byte 37 of one with pixels and nothing else
 _PNG_END = b"IEND\xaeB`\x82"  # with its checksum
 _SAME_VIEW = "Undefined"  # MPO kind of a gain map or preview, which phones add
 
-# What libjpeg-turbo says where a part of the picture is missing (its jerror.h). Its
-# other warnings are of what does no harm, such as the unusual markers of a phone.
-_JPEG_DAMAGE = re.compile(
-    "premature end|bad Huffman code|bad arithmetic code|instead of RST", re.IGNORECASE
+# What libjpeg-turbo says of a picture that is whole (jerror.h), and simplejpeg of one
+# that it does not know. All else is damage.
+_JPEG_HARMLESS = re.compile(
+    "bad ICC|JFIF revision|Adobe color|Invalid SOS param|Inconsistent progression|"
+    "subsampling level"
 )
 _JPEG_LEFT_OVER = re.compile("([0-9]+) extraneous bytes before marker 0x([0-9a-f]+)")
 _JPEG_END = b"\xff\xd9"
@@ -159,12 +160,14 @@ def _check_whole(picture: "Image", data: bytes, name: str) -> bool:
 def _check_jpeg(data: bytes, name: str) -> bool:
     """Refuse a JPEG that lacks a part; whether libjpeg has nothing to say of it."""
     words = _jpeg_warning(data)
-    if _JPEG_DAMAGE.search(words):
-        raise damaged(name)
-    if left_over := _JPEG_LEFT_OVER.search(words):
-        if _is_picture_data(data, int(left_over[1]), int(left_over[2], 16), words):
+    left_over = _JPEG_LEFT_OVER.search(words)
+    if left_over:
+        count, marker = int(left_over[1]), int(left_over[2], 16)
+        if _is_picture_data(data, count, marker, words):
             raise damaged(name)
         logger.warning("warning: '%s' may be damaged: %s", name, words)
+    elif words and not _JPEG_HARMLESS.search(words):
+        raise damaged(name)
     return not words
 
 

@@ -126,17 +126,18 @@ def test_what_is_no_picture_is_called_so():
 
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("at", [0.3, 0.6, 0.9])
-@pytest.mark.parametrize("how", ["emptied", "left out", "cut and ended"])
+@pytest.mark.parametrize("how", ["emptied", "noise", "left out", "cut and ended"])
 def test_a_damaged_jpeg_with_its_end_marker_is_refused(portrait, progressive, at, how):
     data = encoded(portrait, "jpg", progressive=progressive, quality=95)
     start = int(at * len(data))
     rest = {
         "emptied": bytes(900) + data[start + 900 :],
+        "noise": np.random.default_rng(1).bytes(900) + data[start + 900 :],
         "left out": data[start + 900 :],
         "cut and ended": b"\xff\xd9",
     }[how]
     damaged = data[:start] + rest
-    assert damaged.endswith(b"\xff\xd9") and opencv(damaged) is not None
+    assert damaged.endswith(b"\xff\xd9")
     assert "damaged" in refusal(damaged)
 
 
