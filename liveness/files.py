@@ -118,7 +118,7 @@ def list_files(
     """
     listed: dict[Path, None] = {}
     seen: set[str] = set()
-    others: Counter[str] = Counter()
+    others: list[Path] = []
     for path in map(Path, paths):
         if not path.is_dir():
             listed.setdefault(path)
@@ -126,21 +126,26 @@ def list_files(
             continue
         inside = dict(walk(path))
         wanted = {one for one in inside if one.suffix.lower() in suffixes}
-        passed_over = _count_endings(inside.keys() - wanted)
+        rest = inside.keys() - wanted
         if not wanted:
-            there = f"; in it: {_describe(passed_over)}" if passed_over else ""
+            there = f"; in it: {_describe(rest)}" if _describe(rest) else ""
             raise error(
                 f"no {kind} in folder '{path}': expected files ending in "
                 f"{', '.join(suffixes)}{there}"
             )
-        others += passed_over
+        others += rest
         for file in sorted(wanted, key=natural_key):
             if inside[file] not in seen:
                 listed[file] = None
                 seen.add(inside[file])
-    if others:
-        logger.info("only %s are read; passed over: %s", kind, _describe(others))
+    tell_of_others(others, kind=kind)
     return list(listed)
+
+
+def tell_of_others(paths: Iterable[Path], *, kind: str) -> None:
+    """Count in one line the files of other kinds that lay beside those listed."""
+    if described := _describe(paths):
+        logger.info("only %s are read; passed over: %s", kind, described)
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, str]]:
@@ -203,15 +208,12 @@ def _loops(link: Path, target: str, root: str) -> bool:
     return any(Path(place).is_relative_to(target) for place in places)
 
 
-def _count_endings(paths: Iterable[Path]) -> Counter[str]:
-    """How many files have which ending, companions left out."""
+def _describe(paths: Iterable[Path]) -> str:
+    """Files by their endings, most first: ``12 .txt, 1 .json``; companions left out."""
     counted = (path for path in paths if path.name.lower() not in _COMPANIONS)
-    return Counter(path.suffix.lower() or "without an ending" for path in counted)
-
-
-def _describe(endings: Counter[str]) -> str:
-    """Counts in words, most first: ``12 .txt, 1 .json``."""
-    return ", ".join(f"{count} {ending}" for ending, count in endings.most_common())
+    endings = Counter(path.suffix.lower() or "without an ending" for path in counted)
+    ordered = sorted(endings.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{count} {ending}" for ending, count in ordered)
 
 
 def _is_device(path: Path) -> bool:

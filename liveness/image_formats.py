@@ -5,7 +5,6 @@ grey, and allocates whatever a header asks for.
 """
 
 import contextlib
-import functools
 import io
 import logging
 import os
@@ -91,7 +90,7 @@ def decode(picture: "Image", data: bytes, name: str) -> np.ndarray:
     is_quiet = _check_whole(picture, data, name)
     with contextlib.nullcontext() if is_quiet else _silent_stderr():
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
+    if image is None or image.ndim != 3:  # a grey PFM stays one of floats
         raise damaged(name)
     return image
 
@@ -115,13 +114,18 @@ def damaged(name: str) -> ImageError:
     )
 
 
-@functools.cache
 def _pillow() -> ModuleType:
-    """Pillow, which tells nothing to the terminal and leaves sizes to the caller."""
-    from PIL import Image
+    """Pillow, which tells nothing to the terminal and leaves sizes to the caller.
+
+    Others in the process set it up as well: face_recognition makes it read what is
+    cut off. So it is set each time.
+    """
+    from PIL import Image, ImageFile
 
     Image.MAX_IMAGE_PIXELS = None  # it would refuse without telling the size
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     return Image
 
 

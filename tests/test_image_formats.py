@@ -2,7 +2,6 @@
 
 import io
 import logging
-import resource
 import subprocess
 import sys
 import time
@@ -12,12 +11,11 @@ import numpy as np
 import pillow_heif
 import pytest
 from matplotlib.cbook import get_sample_data
-from PIL import Image
+from PIL import Image, ImageFile
 
 from liveness.errors import ImageError
 from liveness.images import decode_image
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")
 pillow_heif.register_heif_opener()
 SIZE_WH = (320, 240)
 ORIENTATION = 0x0112  # EXIF tag
@@ -119,9 +117,30 @@ def test_a_picture_that_is_cut_off_is_called_so(portrait, name, kept):
     assert "cut off" in refusal(cut)
 
 
+def test_what_others_set_up_in_pillow_changes_nothing(portrait, monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # face_recognition
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    data = encoded(portrait, "heic")
+    assert decode_image(data, name="a").shape == (*SIZE_WH[::-1], 3)
+    assert "cut off" in refusal(data[:-900])
+
+
 def test_what_is_no_picture_is_called_so():
     for data in (b"hello", b"\0" * 999, b"\0\0\0\x20ftypisom" + bytes(99), b"%PDF-1.7"):
         assert "not an image file" in refusal(data)
+
+
+def test_a_grey_picture_of_floats_is_refused():
+    data = cv2.imencode(".pfm", np.zeros((9, 9), np.float32))[1].tobytes()
+    assert "save it as PNG" in refusal(data)
+
+
+def test_what_pillow_logs_does_not_reach_the_terminal(portrait, caplog):
+    data = encoded(portrait, "tif")
+    many = data.replace(b"\x15\1\3\0\1\0\0\0\3\0", b"\x15\1\3\0\1\0\0\0\x70\0")
+    assert many != data
+    refusal(many)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("progressive", [False, True])
@@ -221,6 +240,7 @@ def test_a_bomb_is_refused_at_once(name):
         length = 4 if name == "heic" else 2
         data = encoded(Image.new("L", small_wh), name)
         data = grown(data, small_wh, (side, side), length)
+    resource = pytest.importorskip("resource")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
     words = refusal(data)
