@@ -113,7 +113,7 @@ def output_paths(inputs: Sequence[Path], output: Path | None) -> list[Path | Non
         OSError: If the folder cannot be created.
     """
     from liveness.files import check_output_files
-    from liveness.images import IMAGE_SUFFIXES
+    from liveness.images import IMAGE_SUFFIXES, WRITABLE_SUFFIXES, check_writable
 
     if output is None:
         return [None] * len(inputs)
@@ -123,10 +123,11 @@ def output_paths(inputs: Sequence[Path], output: Path | None) -> list[Path | Non
                 f"cannot write {len(inputs)} pictures into the one file '{output}': "
                 "give a folder"
             )
+        check_writable(output)
         paths = [output]
     else:
         output.mkdir(parents=True, exist_ok=True)
-        paths = list(_names_in(output, inputs, IMAGE_SUFFIXES))
+        paths = list(_names_in(output, inputs, WRITABLE_SUFFIXES))
     check_output_files(paths, inputs=inputs)
     return paths
 

@@ -32,6 +32,7 @@ from liveness.boxes import Box
 from liveness.cli import EXIT_FAILED, EXIT_OK
 from liveness.errors import DatasetError, OutputError
 from liveness.files import write_atomically
+from liveness.tables import ENCODING, delimiter_of
 
 CSV_NAME = "crops.csv"
 COLUMNS = (
@@ -100,6 +101,7 @@ class DatasetFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._csv = folder / CSV_NAME
+        self._delimiter = ","  # as the table that is there has it
         try:
             folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()  # before an hour of work
@@ -154,7 +156,7 @@ class DatasetFolder:
         if not rows:
             return
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
+        writer = csv.writer(text, lineterminator="\n", delimiter=self._delimiter)
         with self._csv.open("ab", buffering=0) as file:
             before = file.tell()
             if before == 0:
@@ -172,8 +174,11 @@ class DatasetFolder:
         """The sources in crops.csv; a torn last line of a killed run is cut off."""
         try:
             data = self._csv.read_bytes()
-            whole = data[: data.rfind(b"\n") + 1]
-            rows = list(csv.reader(io.StringIO(whole.decode("utf-8"))))
+            whole = data[: max(data.rfind(b"\n"), data.rfind(b"\r")) + 1]
+            text = io.StringIO(whole.decode(ENCODING), newline="")
+            self._delimiter = delimiter_of(text.readline())
+            text.seek(0)
+            rows = list(csv.reader(text, delimiter=self._delimiter))
         except FileNotFoundError:
             return set()
         except (OSError, UnicodeDecodeError, csv.Error) as error:

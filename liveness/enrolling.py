@@ -11,7 +11,7 @@ from liveness.boxes import Box, box_wh
 from liveness.dlib_faces import encode_face
 from liveness.errors import IdentityError, ImageError
 from liveness.faces import FaceDetector, near_faces, tell_passed_over
-from liveness.files import natural_key
+from liveness.files import natural_key, tell_of_others
 from liveness.identity import NOBODY, KnownFaces, checked_name
 from liveness.images import IMAGE_SUFFIXES, list_images, read_image
 
@@ -60,10 +60,14 @@ def find_people(path: Path) -> dict[str, list[Path]]:
         )
     people: dict[str, list[Path]] = {}
     origins: dict[str, Path] = {}
+    others: list[Path] = []
     entries = sorted(path.iterdir(), key=natural_key) if path.is_dir() else [path]
     for entry in entries:
         is_picture = entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()
-        if entry.name.startswith(".") or not (is_picture or entry.is_dir()):
+        if entry.name.startswith("."):
+            continue
+        if not (is_picture or entry.is_dir()):
+            others.append(entry)
             continue
         name = checked_name(entry.stem if is_picture else entry.name)
         other = origins.setdefault(name.casefold(), entry)
@@ -73,6 +77,7 @@ def find_people(path: Path) -> dict[str, list[Path]]:
                 "put the pictures of one person into one folder"
             )
         people[name] = [entry] if is_picture else _pictures_in(entry)
+    tell_of_others(others, kind="pictures")
     if not people:
         raise IdentityError(
             f"nobody to enrol in '{path}': expected one folder per person, or "

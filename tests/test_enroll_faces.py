@@ -12,6 +12,7 @@ import pytest
 
 from enroll_faces import main
 from liveness.cli import ROOT, run
+from liveness.enrolling import find_people
 from liveness.identity import KnownFaces, load_known, save_known
 from liveness.images import read_image, write_image
 
@@ -252,3 +253,11 @@ def test_help_is_quick():
     assert done.returncode == 0
     assert "--report PNG" in done.stdout
     assert time.monotonic() - started < 2  # numpy and cv2 alone take longer when busy
+
+
+def test_files_that_are_no_pictures_are_counted(tmp_path, caplog):
+    for name in ("anna.gif", "ben.heic", "carl.psd", "notes.txt", "more.txt"):
+        (tmp_path / name).touch()
+    caplog.set_level("INFO", logger="liveness")
+    assert set(find_people(tmp_path)) == {"anna", "ben"}
+    assert "only pictures are read; passed over: 2 .txt, 1 .psd" in caplog.text
