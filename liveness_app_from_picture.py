@@ -269,7 +269,7 @@ def _json_lines(
     if verify is not None:
         failed = _failed_check(faces, verify)
         fields["verify"] = {"name": verify, "passed": not failed, "failed": failed}
-    return [json.dumps(fields, ensure_ascii=False)]
+    return [json.dumps(fields)]
 
 
 if __name__ == "__main__":

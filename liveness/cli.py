@@ -1,6 +1,7 @@
 """What every script shares: parser, argument checks, logging and exit codes."""
 
 import argparse
+import io
 import logging
 import math
 import os
@@ -248,6 +249,7 @@ def run(main: Callable[[], int]) -> int:
     """
     if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
+    _escape_what_cannot_be_shown()
     try:
         return main()
     except _Terminated:
@@ -272,6 +274,13 @@ def run(main: Callable[[], int]) -> int:
             file=sys.stderr,
         )
         return EXIT_FAILED
+
+
+def _escape_what_cannot_be_shown() -> None:
+    """Print what a console's encoding lacks, as in names of files, as \\u escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None without a console
+            stream.reconfigure(errors="backslashreplace")
 
 
 class _Terminated(KeyboardInterrupt):

@@ -162,7 +162,8 @@ class DatasetFolder:
             if before == 0:
                 writer.writerow(COLUMNS)
             writer.writerows(rows)
-            data = text.getvalue().encode()
+            # A name that is not UTF-8 must not keep its crops out.
+            data = text.getvalue().encode(errors="backslashreplace")
             try:
                 if file.write(data) != len(data):  # what a nearly full disk does
                     raise OSError(28, "No space left on device")

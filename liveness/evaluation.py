@@ -162,7 +162,8 @@ def write_scores(path: Path, faces: ScoredFaces) -> None:
     ):
         label = FAKE if attack else REAL
         writer.writerow((where, label, attack, source, f"{score:.6f}"))
-    write_atomically(path, text.getvalue().encode())
+    # Names of files need not be UTF-8; the table is.
+    write_atomically(path, text.getvalue().encode(errors="backslashreplace"))
 
 
 def read_scores(path: Path) -> ScoredFaces:

@@ -145,3 +145,11 @@ def test_output_that_is_a_file(tmp_path):
     (tmp_path / "out").touch()
     with pytest.raises(OutputError, match="cannot write to output folder"):
         DatasetFolder(tmp_path / "out")
+
+
+def test_source_with_a_name_that_is_not_utf_8(tmp_path):
+    name = "caf\udce9.mp4"  # as Python gives a Latin-1 name of a file on Linux
+    dataset = DatasetFolder(tmp_path / "out")
+    assert dataset.add(f"{name}#abcd", crops(tmp_path, 1)) == 1
+    assert rows_of(dataset.folder)[0]["source"] == "caf\\udce9.mp4#abcd"
+    assert DatasetFolder(dataset.folder).has("another.mp4#abcd")

@@ -194,3 +194,10 @@ def test_other_files_hold_no_scores(tmp_path, text, message):
     with pytest.raises(DatasetError, match=message) as error:
         read_scores(path)
     assert str(path) in str(error.value)
+
+
+def test_scores_of_files_whose_names_are_not_utf_8(tmp_path):
+    path = tmp_path / "scores.csv"
+    names = ["caf\udce9.jpg", "b.jpg"]
+    write_scores(path, ScoredFaces(names, ["", "print"], names, np.array([0.9, 0.1])))
+    assert read_scores(path).paths == ["caf\\udce9.jpg", "b.jpg"]
