@@ -217,7 +217,7 @@ def test_real_faces_alone_train_with_simulated_attacks(start, tmp_path, capsys):
 
     assert start("data", options=["--simulate-attacks"]) == 0
     card = json.loads((tmp_path / "liveness.json").read_text())
-    assert card["trained_on"].startswith("8 real, 24 fake (")
+    assert card["trained_on"].startswith("8 real, 16 fake (")
     assert "simulated" in card["trained_on"]
     assert "fake faces: both classes" not in capsys.readouterr().err
 
