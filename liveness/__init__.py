@@ -42,5 +42,6 @@ Map of the package, in the order in which a picture travels:
 ``overlay``, ``window``     what they draw, and where
 ``recorder``, ``progress``  annotated videos; how far a long run is
 ``cli``, ``errors``         arguments, logging, exit codes, failures
+``constants``               numbers that many share
 ==========================  =========================================================
 """
