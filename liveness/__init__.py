@@ -5,7 +5,9 @@ Map of the package, in the order in which a picture travels:
 ==========================  =========================================================
 ``webcam``, ``ip_webcam``   pictures from cameras and phones; threads, reconnecting
 ``frames``                  frame sources: the newest frame, or a file's every frame
-``images``, ``files``       pictures on disk; files written whole or not at all
+``images``, ``files``       pictures on disk; files listed, and written whole
+``image_formats``           what a header says, and whether a picture is whole
+``tables``                  CSV files, also those that were saved again elsewhere
 ``boxes``                   box arithmetic, no pictures
 ``faces``                   SSD ResNet-10 face detector
 ``preprocess``              face crop and model input: the one crop geometry
