@@ -80,34 +80,15 @@ def gather(arguments: argparse.Namespace) -> "Tally":
             "pictures, or videos/SITE_real.* and videos/SITE_fake.*"
         )
     detector = FaceDetector(arguments.detector, confidence=arguments.confidence)
-    folders: dict[Path, DatasetFolder] = {}
     tally = Tally()
-    with Progress("inputs", total=len(work)) as progress:
-        for number, (path, where, is_video) in enumerate(work, 1):
-            progress.show(number)
-            tally.inputs += 1
-            if where not in folders:
-                folders[where] = DatasetFolder(arguments.output / where)
-            folder = folders[where]
-            try:
-                source = source_of(path)
-                if folder.has(source):
-                    tally.known += 1
-                    continue
-                with tempfile.TemporaryDirectory() as spool:
-                    if is_video:
-                        with VideoFile(path) as video:
-                            step = max(1, video.frame_count // arguments.per_video)
-                        examined = examine_video(
-                            path, detector, every_n_frames=step, spool=Path(spool)
-                        )
-                    else:
-                        examined = examine_image(path, detector)
-                    saved = folder.add(source, examined.crops)
-                tally.count(path, examined, saved=saved)
-            except (LivenessError, OSError) as error:
-                tally.failed += 1
-                logger.warning("warning: %s", error)
+    work.sort(key=lambda item: item[1])  # one folder after the other
+    with _kept_alone(arguments.output), Progress("inputs", total=len(work)) as progress:
+        for where, inputs in itertools.groupby(work, key=lambda item: item[1]):
+            with DatasetFolder(arguments.output / where) as folder:
+                for path, _, is_video in inputs:
+                    tally.inputs += 1
+                    progress.show(tally.inputs)
+                    _take(path, is_video, folder, detector, arguments, tally)
     return tally
 
 

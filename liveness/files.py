@@ -86,6 +86,31 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
+def write_new(path: Path, data: bytes) -> None:
+    """Write a file that must not exist yet, whole or not at all.
+
+    Args:
+        path: File to create; its folder must exist.
+        data: The whole content.
+
+    Raises:
+        FileExistsError: If there is one; it stays as it is.
+        OSError: If the folder cannot be written or the disk is full.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(data)
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links, such as a memory card's
+            path.open("xb").close()
+            os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def list_files(
     paths: Iterable[Path],
     suffixes: tuple[str, ...],

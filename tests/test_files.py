@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from liveness.errors import OutputError
-from liveness.files import check_output_files, write_atomically
+from liveness.files import check_output_files, write_atomically, write_new
 
 
 def test_a_link_stays_and_leads_to_the_new_content(tmp_path):
@@ -69,3 +69,17 @@ def test_a_file_is_no_folder(tmp_path):
 
     with pytest.raises(OutputError, match=r"text\.txt' is a file"):
         check_output_files([tmp_path / "text.txt/x.json"])
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_new_file_replaces_nothing_and_leaves_no_part(tmp_path, has_links, monkeypatch):
+    def no_links(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    if not has_links:
+        monkeypatch.setattr("os.link", no_links)
+    write_new(tmp_path / "1.png", b"old")
+    with pytest.raises(FileExistsError):
+        write_new(tmp_path / "1.png", b"new")
+    assert (tmp_path / "1.png").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["1.png"]
