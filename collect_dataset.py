@@ -98,6 +98,8 @@ def collect(
         Progress("frames read") as progress,
     ):
         wanted = tally.choose(videos, dataset)
+        if not wanted:
+            return tally
         found = examine_videos(
             list(wanted),
             detector_folder=detector,

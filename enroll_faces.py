@@ -24,6 +24,7 @@ from liveness.cli import (
     run,
     set_up_logging,
 )
+from liveness.constants import DEFAULT_TOLERANCE
 from liveness.errors import EncodingsError, IdentityError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tolerance",
         type=positive_float,
-        default=0.6,  # liveness.identity.DEFAULT_TOLERANCE, which imports numpy
+        default=DEFAULT_TOLERANCE,
         metavar="D",
         help="largest distance of two pictures of one person",
     )

@@ -12,6 +12,7 @@ import dataclasses
 import itertools
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -380,7 +381,7 @@ def _clips(arguments: argparse.Namespace) -> list[tuple[str, Path]]:
             name = CLIP_ATTACK
             if given.is_dir():
                 inside = clip.parent.relative_to(given).as_posix()
-                name = given.resolve().name if inside == "." else inside
+                name = Path(os.path.abspath(given)).name if inside == "." else inside
             if attacks.setdefault(clip, name or CLIP_ATTACK) == "":
                 raise DatasetError(f"'{clip}' is given as real and as fake")
     return [(attack, clip) for clip, attack in attacks.items()]

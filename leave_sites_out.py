@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING
 
 from liveness.cli import (
     EXIT_OK,
+    add_recipe_arguments,
     make_parser,
     positive_int,
     run,
-    seed_number,
     set_up_logging,
 )
 
@@ -62,28 +62,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="parts that the sites are dealt into, 2 or more",
     )
     parser.add_argument(
-        "--epochs",
-        type=positive_int,
-        default=30,
-        metavar="N",
-        help="of each training",
-    )
-    parser.add_argument(
-        "--networks",
-        type=positive_int,
-        default=1,
-        metavar="N",
-        help="as in train_model.py",
-    )
-    parser.add_argument(
-        "--seed",
-        type=seed_number,
-        default=7,
-        metavar="N",
-        help="of the dealing and of the trainings",
-    )
-    parser.add_argument(
-        "--simulate-attacks", action="store_true", help="as in train_model.py"
+        "--together",
+        action="append",
+        default=[],
+        type=site_names,
+        metavar="SITE,SITE",
+        help="sites that belong in one fold, as two of one room or person; may be "
+        "given several times",
     )
     parser.add_argument(
         "--jobs",
@@ -98,6 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also measure the faces left out in other light, colours and focus",
     )
+    add_recipe_arguments(parser, seed=7)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table")
     parser.add_argument(
         "--scores", type=Path, metavar="CSV", help="write the score of each face"
@@ -111,6 +97,16 @@ def folds_number(text: str) -> int:
     if count < 2:
         raise argparse.ArgumentTypeError(f"expected 2 or more, received {text!r}")
     return count
+
+
+def site_names(text: str) -> set[str]:
+    """argparse type: two names of sites or more, with commas between them."""
+    names = {name.strip() for name in text.split(",")}
+    if len(names) < 2 or "" in names:
+        raise argparse.ArgumentTypeError(
+            f"expected names such as site01,site02, received {text!r}"
+        )
+    return names
 
 
 def table(results: "Sequence[SiteResult]") -> str:
@@ -163,9 +159,12 @@ def table_of_changes(changed: "dict[str, list[SiteResult]]") -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Train and score every fold, and print the table."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.resume and not arguments.scores:
+        parser.error("--resume needs --scores: the checkpoints lie beside that file")
     set_up_logging(verbose=arguments.verbose)
-    from liveness.dataset import files_of, read_dataset
+    from liveness.dataset import files_of, read_dataset, require_sites
     from liveness.evaluation import UNCHANGED
     from liveness.files import check_output_files
     from liveness.folds import measure_folds
@@ -176,14 +175,24 @@ def main(argv: list[str] | None = None) -> int:
     check_output_files(outputs, inputs=files_of(arguments.dataset))
     samples = read_dataset(arguments.dataset)
     within = arguments.within
-    dealt = deal_parts(samples, arguments.folds, arguments.seed, within=within)
+    require_sites(samples, arguments.never_train)
+    dealt = deal_parts(
+        samples,
+        arguments.folds,
+        arguments.seed,
+        within=within,
+        together=arguments.together,
+    )
     check_folds(samples, dealt, within=within)
     import_keras()  # first, and without TensorFlow's start-up notes
-    from liveness.training import TrainingOptions
+    from liveness.recipe import options_of
     from livenessnet import LivenessNet
 
-    options = TrainingOptions(
+    options = options_of(
+        arguments.trunk,
         epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate,
         seed=arguments.seed,
         simulate_attacks=arguments.simulate_attacks,
         networks=arguments.networks,
@@ -196,11 +205,16 @@ def main(argv: list[str] | None = None) -> int:
             options,
             within=within,
             changes=arguments.changes,
+            never_train=frozenset(arguments.never_train),
+            checkpoint=arguments.scores and arguments.scores.with_suffix(".npz"),
+            resume=arguments.resume,
             jobs=arguments.jobs,
         )
     )
     if arguments.scores:  # first: whatever fails after it, the trainings are kept
         _write_scores(arguments.scores, folds)
+        for file in arguments.scores.parent.glob(f"{arguments.scores.stem}-fold-*.npz"):
+            file.unlink()  # checkpoints
     results = results_of(folds)
     print(table(results[UNCHANGED]))
     if arguments.changes:
@@ -215,8 +229,12 @@ def main(argv: list[str] | None = None) -> int:
 def training_command(arguments: argparse.Namespace) -> str:
     """The command line of the same recipe on all sites, with these scores."""
     words = ["python", "train_model.py", "-d", *map(str, arguments.dataset)]
-    words += ["--epochs", str(arguments.epochs), "--networks", str(arguments.networks)]
-    words += ["--seed", str(arguments.seed)]
+    words += ["--trunk", arguments.trunk, "--epochs", str(arguments.epochs)]
+    words += ["--batch-size", str(arguments.batch_size)]
+    words += ["--learning-rate", f"{arguments.learning_rate:g}"]
+    words += ["--networks", str(arguments.networks), "--seed", str(arguments.seed)]
+    if arguments.never_train:
+        words += ["--never-train", *arguments.never_train]
     words += ["--simulate-attacks"] * arguments.simulate_attacks
     return shlex.join([*words, "--threshold-from", str(arguments.scores)])
 

@@ -3,8 +3,8 @@
     python liveness_app_from_picture.py -i images/reals/1.jpg -c 0.5
 
 Prints one line per face, the most confidently detected first. The exit code of
---verify NAME is 0 if that first face is live and is NAME, 3 if it is fake, 4 if it
-is somebody else or there is no face, and 1 after an error.
+--verify NAME is 0 if the nearest face is live and is NAME, 3 if it is fake, 4 if it
+is somebody else, if another face is as near or if there is none, and 1 after an error.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--verify",
         metavar="NAME",
-        help="answer by the exit code whether the best face of one picture is live "
+        help="answer by the exit code whether the nearest face of one picture is live "
         "and this known person",
     )
     group = parser.add_argument_group("output")
@@ -113,7 +113,7 @@ def output_paths(inputs: Sequence[Path], output: Path | None) -> list[Path | Non
         OSError: If the folder cannot be created.
     """
     from liveness.files import check_output_files
-    from liveness.images import IMAGE_SUFFIXES
+    from liveness.images import IMAGE_SUFFIXES, WRITABLE_SUFFIXES, check_writable
 
     if output is None:
         return [None] * len(inputs)
@@ -123,10 +123,11 @@ def output_paths(inputs: Sequence[Path], output: Path | None) -> list[Path | Non
                 f"cannot write {len(inputs)} pictures into the one file '{output}': "
                 "give a folder"
             )
+        check_writable(output)
         paths = [output]
     else:
         output.mkdir(parents=True, exist_ok=True)
-        paths = list(_names_in(output, inputs, IMAGE_SUFFIXES))
+        paths = list(_names_in(output, inputs, WRITABLE_SUFFIXES))
     check_output_files(paths, inputs=inputs)
     return paths
 
@@ -163,8 +164,11 @@ def main(argv: list[str] | None = None) -> int:
     if not faces_found:
         logger.warning("no face found; a lower --confidence finds more")
     if arguments.verify is not None:
-        codes = {None: EXIT_OK, "liveness": EXIT_FAKE, "identity": EXIT_OTHER_PERSON}
-        return codes[_failed_check(faces, arguments.verify)]
+        from liveness.faces import near_faces, tell_passed_over
+
+        tell_passed_over(inputs[0], len(faces) - len(near_faces(faces)))
+        codes = {None: EXIT_OK, "liveness": EXIT_FAKE}
+        return codes.get(_failed_check(faces, arguments.verify), EXIT_OTHER_PERSON)
     return EXIT_OK if faces_found and not failures else EXIT_FAILED
 
 
@@ -196,14 +200,20 @@ def _load_judge(
 
 
 def _failed_check(faces: Sequence["FaceVerdict"], name: str) -> str | None:
-    """Which check keeps the best face from being that person, live; None if none."""
+    """Which check keeps the nearest face from being that person, live; None if none.
+
+    Whoever stands far behind does not count, and whoever stands beside does.
+    """
+    from liveness.faces import near_faces
     from liveness.identity import checked_name
 
-    if not faces:
-        return "identity"
-    if faces[0].label != "real":
+    near = near_faces(faces)
+    if any(face.label != "real" for face in near):
         return "liveness"
-    return None if faces[0].match.name == checked_name(name) else "identity"
+    if len(near) > 1:
+        return "several faces"
+    is_known = near and near[0].match.name == checked_name(name)
+    return None if is_known else "identity"
 
 
 def _names_in(

@@ -6,14 +6,39 @@ model = LivenessNet.build(width=80, height=80, depth=6, classes=2)
 
 from collections.abc import Sequence
 
+from liveness.constants import LITE0_TRUNK, SMALL_TRUNK, TRUNKS
+
 FILTERS = (16, 32, 64, 96)  # of each block; the family's original has 16 and 32
 DENSE_UNITS = 64
 LOGITS = "logits_"  # how the name of each view's last layer starts
-FACE_WEIGHT = 0.3  # what is around a face tells more than the face; docs/tried.md
+# Of the views' logits in their sum, by how many there are: what is around a face tells
+# more than the face. Chosen on sites left out; docs/tried.md.
+VIEW_WEIGHTS = {1: (1.0,), 2: (0.3, 1.0), 3: (0.5, 0.5, 1.0)}
+
+# EfficientNet-Lite0: B0 of Tan and Le (2019), table 1, without squeeze-and-excitation
+# and with ReLU6 (Google's release of 2020). A stage: repeats, kernel, stride, expansion
+# of the channels, filters.
+LITE0_STEM = 32  # filters
+LITE0_STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+LITE0_BLOCKS = 11  # of 16: the first five stages, up to stride 16
+LITE0_EPSILON = 1e-3  # of its batch normalisation
+LITE0_DROPOUT = 0.3
 
 
 class LivenessNet:
-    """VGG-like network: blocks of conv-BN-conv-BN-pool-dropout, dense, softmax."""
+    """A trunk of convolutions for each view of a face, dense, softmax.
+
+    The trunk is VGG-like (``SMALL_TRUNK``: blocks of conv-BN-conv-BN-pool-dropout) or
+    the first part of EfficientNet-Lite0 (``LITE0_TRUNK``).
+    """
 
     @staticmethod
     def build(
@@ -23,16 +48,16 @@ class LivenessNet:
         classes: int,
         *,
         filters: Sequence[int] = FILTERS,
+        trunk: str = SMALL_TRUNK,
     ):
         """An untrained network.
 
         Each three channels of the input are one view of the face (inside the face,
         the face with its surroundings). A view has layers of its own, which end in
-        a layer ``LOGITS`` with its number; ``each_view`` has them apart. The sum
-        decides, with the first view weighing ``FACE_WEIGHT`` where there are
-        others. The first is meant to lie inside the face: it drops single values in
-        training, the others whole maps. A view that is not there is black, and its
-        logits nearly equal.
+        a layer ``LOGITS`` with its number; ``each_view`` has them apart. Their sum by
+        ``VIEW_WEIGHTS`` decides. The first is meant to lie inside the face: in training
+        the small trunk drops single values of it, and whole maps of the others. A view
+        that is not there is black, and its logits nearly equal.
 
         Args:
             width: Of the input in pixels, at least 2 ** (blocks + 1) for blocks
@@ -40,14 +65,17 @@ class LivenessNet:
             height: As width.
             depth: Channels of the input, 3 for each view.
             classes: Number of outputs.
-            filters: Number of filters of each block.
+            filters: Number of filters of each block of the small trunk.
+            trunk: One of ``TRUNKS``. Both take the same input; ``LITE0_TRUNK`` turns it
+                into what it was trained on, (x - 127) / 128 of 0 to 255, by itself.
 
         Returns:
             keras.Model: (N, height, width, depth) float32 in [0, 1] to (N, classes)
             float32, probabilities that add up to 1.
 
         Raises:
-            ValueError: If the depth is no multiple of 3 or the input is too small.
+            ValueError: If the depth is no multiple of 3, the input is too small or
+                the trunk is unknown.
         """
         from keras import Model, layers  # seconds to import; --help goes without
 
@@ -58,15 +86,26 @@ class LivenessNet:
                 f"Expected a side of {2 ** (len(filters) + 1)} pixels or more. "
                 f"Received: {width}x{height}"
             )
+        if trunk not in TRUNKS:
+            raise ValueError(f"Expected a trunk of {TRUNKS}. Received: {trunk!r}")
         inputs = layers.Input((height, width, depth))
         logits = []
-        for first in range(0, depth, 3):
+        for view, first in enumerate(range(0, depth, 3)):
             x = _channels(inputs, first, depth)
-            for layer in _layers(filters, whole_maps=first > 0):
-                x = layer(x)
-            logits.append(layers.Dense(classes, name=f"{LOGITS}{len(logits)}")(x))
+            if trunk == LITE0_TRUNK:
+                x = efficientnet_lite0(x, name=f"view_{view}")
+                x = layers.GlobalAveragePooling2D()(x)
+                x = layers.Dropout(LITE0_DROPOUT)(x)
+            else:
+                for layer in _layers(filters, whole_maps=first > 0):
+                    x = layer(x)
+            logits.append(layers.Dense(classes, name=f"{LOGITS}{view}")(x))
         if len(logits) > 1:
-            logits[0] = layers.Rescaling(FACE_WEIGHT)(logits[0])
+            weights = VIEW_WEIGHTS.get(len(logits), (1.0,) * len(logits))
+            logits = [
+                layers.Rescaling(weight)(one) if weight != 1 else one
+                for weight, one in zip(weights, logits, strict=True)
+            ]
             logits = [layers.Add()(logits)]
         return Model(inputs, layers.Softmax()(*logits))
 
@@ -113,6 +152,74 @@ class LivenessNet:
             for number, one in enumerate(networks)
         ]
         return Model(inputs, layers.Softmax()(layers.Average()(logits)))
+
+
+def efficientnet_lite0(x, *, name: str, blocks: int = LITE0_BLOCKS):
+    """The first blocks of EfficientNet-Lite0, after the scaling that it expects.
+
+    Its layers are called ``{name}_stem``, ``{name}_0_depthwise`` and so on, their batch
+    normalisations the same with ``_bn``; ``liveness.pretrained`` goes by that.
+
+    Args:
+        x: (N, height, width, 3) float32 in [0, 1], BGR, a Keras tensor.
+        name: How the names of all layers start.
+        blocks: 1 to 16.
+
+    Returns:
+        (N, h, w, filters) Keras tensor; 112 filters at stride 16 after 11 blocks.
+
+    Source: Tan and Le, EfficientNet, ICML 2019, table 1; the Lite variant of Google's
+    TPU models.
+    """
+    from keras import layers
+
+    # (255 x - 127) / 128. BGR stays: the stem's weights are turned instead.
+    x = layers.Rescaling(255 / 128, offset=-127 / 128, name=f"{name}_scaling")(x)
+    x = _lite0_convolution(x, LITE0_STEM, 3, name=f"{name}_stem", strides=2)
+    plan = [
+        (kernel, stride if number == 0 else 1, expansion, filters)
+        for repeats, kernel, stride, expansion, filters in LITE0_STAGES
+        for number in range(repeats)
+    ]
+    for number, (kernel, stride, expansion, filters) in enumerate(plan[:blocks]):
+        block, before = f"{name}_{number}", x
+        if expansion > 1:
+            x = _lite0_convolution(
+                x, x.shape[-1] * expansion, 1, name=f"{block}_expand"
+            )
+        x = layers.DepthwiseConv2D(
+            kernel,
+            strides=stride,
+            padding="same",
+            use_bias=False,
+            name=f"{block}_depthwise",
+        )(x)
+        x = _lite0_normalised(x, name=f"{block}_depthwise")
+        x = layers.ReLU(6)(x)
+        x = layers.Conv2D(filters, 1, use_bias=False, name=f"{block}_project")(x)
+        x = _lite0_normalised(x, name=f"{block}_project")
+        if stride == 1 and before.shape[-1] == filters:
+            x = layers.Add()([before, x])
+    return x
+
+
+def _lite0_convolution(x, filters: int, kernel: int, *, name: str, strides: int = 1):
+    """Conv-BN-ReLU6."""
+    from keras import layers
+
+    x = layers.Conv2D(
+        filters, kernel, strides=strides, padding="same", use_bias=False, name=name
+    )(x)
+    return layers.ReLU(6)(_lite0_normalised(x, name=name))
+
+
+def _lite0_normalised(x, *, name: str):
+    """Batch normalisation; its memory is short enough for a fine-tuning."""
+    from keras import layers
+
+    return layers.BatchNormalization(
+        epsilon=LITE0_EPSILON, momentum=0.95, name=f"{name}_bn"
+    )(x)
 
 
 def _layers(filters: Sequence[int], *, whole_maps: bool) -> list:

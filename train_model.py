@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING
 from liveness.cli import (
     EXIT_OK,
     ROOT,
+    add_recipe_arguments,
     make_parser,
-    positive_float,
-    positive_int,
     probability,
     run,
-    seed_number,
     set_up_logging,
 )
 from liveness.errors import DatasetError
@@ -34,9 +32,10 @@ if TYPE_CHECKING:
     from liveness.evaluation import ScoredFaces
     from liveness.metrics import ErrorRates
     from liveness.model_files import ModelCard, ModelPaths
-    from liveness.training import Pixels, TrainingOptions
+    from liveness.pixels import Pixels
+    from liveness.recipe import TrainingOptions
 
-LEAST_BATCH = 8  # two of a batch show the wide view as absent
+CHECKPOINT_SUFFIX = ".checkpoint.npz"  # in place of the model's; one per network
 
 logger = logging.getLogger("liveness.train_model")
 
@@ -115,27 +114,10 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="PNG",
         help="confusion matrix of faces that did not train",
     )
-    training = parser.add_argument_group("training")
-    training.add_argument(
-        "--epochs",
-        type=positive_int,
-        default=30,
-        metavar="N",
-        help="at most; after half of them training ends once 8 in a row did not lower "
-        "the validation loss",
-    )
-    training.add_argument(
-        "--batch-size", type=batch_size, default=64, metavar="N", help="faces"
-    )
-    training.add_argument(
-        "--learning-rate",
-        type=positive_float,
-        default=2e-3,
-        metavar="R",
-        help="highest rate; a cosine leads from it to a hundredth",
-    )
+    add_recipe_arguments(parser, seed=42)
+    validation = parser.add_argument_group("validation")
     # Either a part of the faces validates, or faces elsewhere do.
-    validating = training.add_mutually_exclusive_group()
+    validating = validation.add_mutually_exclusive_group()
     validating.add_argument(
         "--validation-split",
         type=validation_share,
@@ -150,36 +132,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="train on everything; the threshold and the error rates come from these "
         "scores of leave_sites_out.py, instead of a part that validates",
     )
-    training.add_argument(
-        "--networks",
-        type=positive_int,
-        default=1,
-        metavar="N",
-        help="trained one after the other with the next seed each, and averaged",
-    )
-    training.add_argument(
-        "--seed",
-        type=seed_number,
-        default=42,
-        metavar="N",
-        help="the same seed gives the same model on the same machine",
-    )
-    training.add_argument(
-        "--simulate-attacks",
-        action="store_true",
-        help="add simulated prints and replays of the real faces to the fakes",
-    )
     return parser
-
-
-def batch_size(text: str) -> int:
-    """argparse type: faces in a batch, enough for both labels and absent views."""
-    count = positive_int(text)
-    if count < LEAST_BATCH:
-        raise argparse.ArgumentTypeError(
-            f"expected {LEAST_BATCH} or more, received {text!r}"
-        )
-    return count
 
 
 def validation_share(text: str) -> float:
@@ -200,10 +153,12 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
     from liveness.plots import save_confusion_matrix, save_history
 
     import_keras()  # first, and without TensorFlow's start-up notes
-    from liveness.training import TrainingOptions, train_average
+    from liveness.recipe import options_of
+    from liveness.training import checkpoint_of, train_average
     from livenessnet import LivenessNet
 
-    options = TrainingOptions(
+    options = options_of(
+        arguments.trunk,
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
         learning_rate=arguments.learning_rate,
@@ -214,8 +169,14 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
     train_pixels, validation_pixels = _read_parts(samples, options, arguments)
     trained_on = describe(train_pixels.samples)
     logger.info("training on %s", trained_on)
+    checkpoint = arguments.model.with_suffix(CHECKPOINT_SUFFIX)
     model, histories = train_average(
-        train_pixels, validation_pixels, LivenessNet, options
+        train_pixels,
+        validation_pixels,
+        LivenessNet,
+        options,
+        checkpoint=checkpoint,
+        resume=arguments.resume,
     )
     if validation_pixels is None:
         judged = _judged_elsewhere(scored)
@@ -224,6 +185,8 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
     rates = error_rates(judged.scores, judged.attacks, threshold=judged.threshold)
     card = _card(options, judged, rates, trained_on)
     paths = save_trained_model(model, arguments.model, arguments.le, card)
+    for number in range(options.networks):
+        checkpoint_of(checkpoint, number + 1).unlink(missing_ok=True)
     save_history(arguments.plot, histories)
     accepted = judged.scores >= rates.threshold
     save_confusion_matrix(arguments.cm, judged.is_bona_fide, accepted)
@@ -248,11 +211,11 @@ def _read_inputs(
     arguments: argparse.Namespace,
 ) -> "tuple[list[Sample], ScoredFaces | None]":
     """The dataset, and the scores that the threshold comes from."""
-    from liveness.dataset import read_dataset, require_both_labels
+    from liveness.dataset import read_dataset, require_both_labels, without_sites
     from liveness.evaluation import read_scores
 
     scored = arguments.threshold_from and read_scores(arguments.threshold_from)
-    samples = read_dataset(arguments.dataset)
+    samples = without_sites(read_dataset(arguments.dataset), arguments.never_train)
     if not arguments.simulate_attacks:
         require_both_labels(samples, f"the dataset {_names(arguments.dataset)}")
     if scored:
@@ -266,7 +229,7 @@ def _read_parts(
     """What trains, and what validates unless the scores come from elsewhere."""
     from liveness.dataset import describe, require_both_labels, split_samples
     from liveness.metrics import FEW_FACES
-    from liveness.training import load_pixels
+    from liveness.pixels import load_pixels
 
     training, validation = samples, []
     if not arguments.threshold_from:
@@ -434,7 +397,7 @@ def _report(judged: Judged, rates: "ErrorRates") -> str:
 
 def _warn_of_imbalance(samples) -> None:
     """Say so when one class is much larger than the other, as far as it is filmed."""
-    from liveness.training import SIMULATED
+    from liveness.pixels import SIMULATED
 
     real = sum(sample.is_bona_fide for sample in samples)
     filmed = sum(not sample.attack.startswith(SIMULATED) for sample in samples)

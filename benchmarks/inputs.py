@@ -105,7 +105,8 @@ def samples_of(paths: Sequence[Path], *, count: int) -> list[Sample]:
 
 def _save_untrained(model_file: Path, encoder_file: Path) -> None:
     """A network of the real size with random weights."""
-    from liveness.training import INPUT_SIZE_PX, VIEW_SCALES, keras
+    from liveness.recipe import INPUT_SIZE_PX, VIEW_SCALES
+    from liveness.training import keras
     from livenessnet import LivenessNet
 
     keras.utils.set_random_seed(0)

@@ -25,7 +25,9 @@ PER_COPY = 2000  # crops that the usual way's memory is measured with
 
 def our_rate(paths: list[Path], batch_size: int) -> dict[str, float]:
     """Images per second of our training, and pictures opened after epoch 1."""
-    from liveness.training import TrainingOptions, load_pixels, train
+    from liveness.pixels import load_pixels
+    from liveness.recipe import TrainingOptions
+    from liveness.training import train
     from livenessnet import LivenessNet
 
     options = TrainingOptions(epochs=EPOCHS, batch_size=batch_size)
@@ -61,7 +63,7 @@ def our_rate(paths: list[Path], batch_size: int) -> dict[str, float]:
 def usual_rate(paths: list[Path], batch_size: int) -> dict[str, float]:
     """Images per second of the usual way."""
     from benchmarks.usual_train import batches, load_all
-    from liveness.training import INPUT_SIZE_PX
+    from liveness.recipe import INPUT_SIZE_PX
 
     data = load_all(paths[:USUAL_IMAGES], side_px=INPUT_SIZE_PX)
     targets = np.eye(2)[np.arange(len(data)) % 2]
@@ -74,7 +76,7 @@ def limit_rate(paths: list[Path], batch_size: int) -> dict[str, float]:
     import tensorflow as tf
 
     from liveness.memory import keep_freed_memory
-    from liveness.training import INPUT_SIZE_PX, VIEW_SCALES
+    from liveness.recipe import INPUT_SIZE_PX, VIEW_SCALES
 
     keep_freed_memory()  # as ours does
     rng = np.random.default_rng(0)
@@ -93,7 +95,7 @@ def _fit(data, steps: int, batch_size: int, depth: int = 3) -> dict[str, float]:
     """
     import keras
 
-    from liveness.training import INPUT_SIZE_PX
+    from liveness.recipe import INPUT_SIZE_PX
     from livenessnet import LivenessNet
 
     ends: list[float] = []
@@ -109,7 +111,9 @@ def _fit(data, steps: int, batch_size: int, depth: int = 3) -> dict[str, float]:
 
 def our_memory(paths: list[Path], count: int) -> dict[str, float]:
     """Most memory of a training on so many crops, beyond TensorFlow's, in MiB."""
-    from liveness.training import TrainingOptions, load_pixels, train
+    from liveness.pixels import load_pixels
+    from liveness.recipe import TrainingOptions
+    from liveness.training import train
     from livenessnet import LivenessNet
 
     before_mib = _memory_mib("VmRSS")
@@ -129,7 +133,7 @@ def our_memory(paths: list[Path], count: int) -> dict[str, float]:
 def usual_memory(paths: list[Path], count: int) -> dict[str, float]:
     """What all pictures as float64 take, by the growth with PER_COPY of them."""
     from benchmarks.usual_train import load_all
-    from liveness.training import INPUT_SIZE_PX
+    from liveness.recipe import INPUT_SIZE_PX
 
     some = [paths[number % len(paths)] for number in range(PER_COPY)]
     before_mib = _memory_mib("VmRSS")

@@ -11,7 +11,7 @@ from tensorflow.keras.models import load_model
 from benchmarks.usual_faces import find_faces, load_detector
 from liveness.preprocess import CROP_SCALE, crop_face, model_input
 
-VIEW_SCALES = (1.0, CROP_SCALE)  # as in liveness.training
+VIEW_SCALES = (1.0, CROP_SCALE)  # as in liveness.recipe
 
 
 def face_batch(image: np.ndarray, box: tuple[int, ...], side_px: int) -> np.ndarray:

@@ -4,7 +4,14 @@ Map of the package, in the order in which a picture travels:
 
 ==========================  =========================================================
 ``webcam``, ``ip_webcam``   pictures from cameras and phones; threads, reconnecting
-``frames``                  frame sources: the newest frame, or a file's every frame
+``ffmpeg``, ``film``        a video file's or stream's frames and their times
+``deinterlacing``           whole pictures from half ones
+``developing``              pictures of frames: colours, square pixels, upright
+``network_stream``          RTSP cameras
+``source``, ``video_file``  what a frame source is; every frame of a file
+``frames``                  the newest frame of a live source; opening any source
+``camera_address``          a camera's URL, taken apart so that no password is shown
+``camera_http``             login, redirects and time limits over HTTP
 ``images``, ``files``       pictures on disk; files written whole or not at all
 ``boxes``                   box arithmetic, no pictures
 ``faces``                   SSD ResNet-10 face detector

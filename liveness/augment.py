@@ -12,7 +12,7 @@ import numpy as np
 from liveness.preprocess import filmed_mask
 
 FLIP = 0.5  # probability of a mirrored picture
-QUARTER_TURN = 0.25  # of a phone's video that lies on its side
+QUARTER_TURN = 0.08  # of a phone's video that lies on its side
 BLUR = 0.5  # of a soft focus
 OUT_OF_FOCUS = 0.3  # of those: a stronger one
 LEAST_BLUR_PX = 0.2  # deviation of a soft focus
@@ -23,13 +23,13 @@ MAX_STRETCH = 0.1  # of the width, natural logarithm
 SHOWN = (0.7, 1.0)  # share of the picture's side that is seen; less is a zoom
 SHOWN_WIDE = (0.85, 1.0)
 MAX_SHIFT_WIDE = 0.04  # of the side
-FRAMED = 0.5  # of a wide picture whose frame ends nearer to the face
+FRAMED = 0.3  # of a wide picture whose frame ends nearer to the face
 EDGE_MOVED = 0.5  # of each edge of such a frame
 UPRIGHT = 0.35  # of such frames that end on the left and right, like a phone's
 NEAREST_EDGE = 0.37  # of half the side: about a face's edge at a scale of 2.7
 MAX_NOISE = 0.04  # standard deviation, of the full range
 
-OTHER_LIGHT = 0.5  # of wide pictures in light and white balance far from the filmed
+OTHER_LIGHT = 0.4  # of wide pictures in light and white balance far from the filmed
 GREY = 0.1  # of those: no colours at all, as at night
 
 _LEVELS = np.linspace(0, 1, 256, dtype=np.float32)[:, None]

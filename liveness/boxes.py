@@ -61,18 +61,19 @@ def square_around(box: Box, scale: float) -> Box:
 
 def intersection_over_union(box: Box, other: Box) -> float:
     """Overlap of two boxes, 0 (apart) to 1 (the same); 0 if both are empty."""
-    shared = box_area(
-        (
-            max(box[0], other[0]),
-            max(box[1], other[1]),
-            min(box[2], other[2]),
-            min(box[3], other[3]),
-        )
-        if box[0] < other[2]
-        and other[0] < box[2]
-        and box[1] < other[3]
-        and other[1] < box[3]
-        else (0, 0, 0, 0)
-    )
+    shared = _shared_area(box, other)
     union = box_area(box) + box_area(other) - shared
     return shared / union if union else 0.0
+
+
+def overlap_of_smaller(box: Box, other: Box) -> float:
+    """Share of the smaller box that lies in the larger one; 0 if one is empty."""
+    smaller = min(box_area(box), box_area(other))
+    return _shared_area(box, other) / smaller if smaller else 0.0
+
+
+def _shared_area(box: Box, other: Box) -> int:
+    """Area that lies in both boxes, in pixels."""
+    x_min, y_min = max(box[0], other[0]), max(box[1], other[1])
+    x_max, y_max = min(box[2], other[2]), min(box[3], other[3])
+    return max(0, x_max - x_min) * max(0, y_max - y_min)

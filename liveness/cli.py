@@ -11,11 +11,11 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+from liveness.constants import DEFAULT_TOLERANCE, LEAST_BATCH, SMALL_TRUNK, TRUNKS
 from liveness.errors import LivenessError
 
 ROOT = Path(__file__).resolve().parent.parent  # the folder of the scripts
 DEFAULT_CONFIDENCE = 0.5  # of the detector; the workflow's customary value
-DEFAULT_TOLERANCE = 0.6  # identity.DEFAULT_TOLERANCE, which loads numpy
 OWN_MODULES = ("liveness", "livenessnet")
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -93,12 +93,78 @@ def add_identity_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive_float,
         default=DEFAULT_TOLERANCE,
         metavar="D",
-        help="largest distance of a face from an enrolled picture of its person",
+        help="largest distance of a face from its person",
     )
     group.add_argument(
         "--name-fakes",
         action="store_true",
         help="also say whom a fake face shows; its label stays fake",
+    )
+
+
+def add_recipe_arguments(parser: argparse.ArgumentParser, *, seed: int) -> None:
+    """Add how networks are trained: the same for one model and for folds.
+
+    Args:
+        parser: Gets the options.
+        seed: Default of ``--seed``.
+    """
+    group = parser.add_argument_group("training")
+    group.add_argument(
+        "--trunk",
+        choices=TRUNKS,
+        default=SMALL_TRUNK,
+        help="small: trains in minutes; efficientnet-lite0: starts from ImageNet "
+        "weights (requirements-pretrained.txt) and wants hours or a GPU",
+    )
+    group.add_argument(
+        "--epochs",
+        type=positive_int,
+        default=30,
+        metavar="N",
+        help="at most; after half of them training ends once 8 in a row did not lower "
+        "the validation loss",
+    )
+    group.add_argument(
+        "--batch-size", type=batch_size, default=64, metavar="N", help="faces"
+    )
+    group.add_argument(
+        "--learning-rate",
+        type=positive_float,
+        default=2e-3,
+        metavar="R",
+        help="highest rate; a cosine leads from it to a hundredth",
+    )
+    group.add_argument(
+        "--networks",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="trained one after the other with the next seed each, and averaged",
+    )
+    group.add_argument(
+        "--seed",
+        type=seed_number,
+        default=seed,
+        metavar="N",
+        help="the same seed gives the same model on the same machine",
+    )
+    group.add_argument(
+        "--simulate-attacks",
+        action="store_true",
+        help="add simulated prints and replays of the real faces to the fakes",
+    )
+    group.add_argument(
+        "--never-train",
+        nargs="+",
+        default=[],
+        metavar="SITE",
+        help="sites of the dataset that train nothing",
+    )
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on after the last epoch of the same command that was broken off",
     )
 
 
@@ -126,6 +192,16 @@ def positive_int(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected 1 or more, received {text!r}")
     return value
+
+
+def batch_size(text: str) -> int:
+    """argparse type: faces in a batch, enough for both labels and absent views."""
+    count = positive_int(text)
+    if count < LEAST_BATCH:
+        raise argparse.ArgumentTypeError(
+            f"expected {LEAST_BATCH} or more, received {text!r}"
+        )
+    return count
 
 
 def positive_float(text: str) -> float:

@@ -22,8 +22,8 @@ import csv
 import hashlib
 import io
 import logging
+import os
 import re
-import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -33,8 +33,9 @@ from typing import Self
 from liveness.boxes import Box
 from liveness.cli import EXIT_FAILED, EXIT_OK
 from liveness.errors import DatasetError, OutputError
-from liveness.files import write_atomically, write_new
+from liveness.files import make_output_folder, write_atomically, write_new
 from liveness.locks import lock_folder
+from liveness.tables import ENCODING, delimiter_of
 
 CSV_NAME = "crops.csv"
 COLUMNS = (
@@ -75,7 +76,8 @@ def source_of(path: Path) -> str:
         digest.update(file.read(SAMPLE_BYTES))
         file.seek(max(SAMPLE_BYTES, size - SAMPLE_BYTES))
         digest.update(file.read(SAMPLE_BYTES))
-    return f"{path.name}#{digest.hexdigest()[:DIGEST_DIGITS]}"
+    name = os.fsencode(path.name).decode("utf-8", "backslashreplace")
+    return f"{name}#{digest.hexdigest()[:DIGEST_DIGITS]}"
 
 
 @dataclass(frozen=True)
@@ -104,22 +106,14 @@ class DatasetFolder:
         self.folder = folder
         self._stack = ExitStack()
         self._csv = folder / CSV_NAME
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()  # before an hour of work
-        except OSError as error:
-            raise OutputError(
-                f"cannot write to output folder '{folder}': "
-                f"{(error.strerror or str(error)).lower()}"
-            ) from error
+        self._delimiter = ","  # as the table that is there has it
+        self._whole: bytes | None = None  # the table without a torn last line
+        make_output_folder(folder)
         self._contents = self._read_contents()
         self._last_number = self._highest_number()
 
     def __enter__(self) -> Self:
-        try:
-            self._stack.enter_context(lock_folder(self.folder))
-        except BlockingIOError:
-            raise in_use(self.folder) from None
+        self._stack.enter_context(lock_folder(self.folder))
         # Others may have written before.
         self._contents = self._read_contents()
         self._last_number = self._highest_number()
@@ -182,8 +176,12 @@ class DatasetFolder:
         """Add rows to crops.csv in one write; a failed one is taken back."""
         if not rows:
             return
+        if self._whole is not None:
+            logger.warning("%s: removed a torn last line", self._csv)
+            write_atomically(self._csv, self._whole)
+            self._whole = None
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
+        writer = csv.writer(text, lineterminator="\n", delimiter=self._delimiter)
         with self._csv.open("ab", buffering=0) as file:
             before = file.tell()
             if before == 0:
@@ -199,11 +197,14 @@ class DatasetFolder:
                 raise
 
     def _read_contents(self) -> set[str]:
-        """The sources in crops.csv; a torn last line of a killed run is cut off."""
+        """The sources in crops.csv; notes a torn last line, as of a killed run."""
         try:
             data = self._csv.read_bytes()
-            whole = data[: data.rfind(b"\n") + 1]
-            rows = list(csv.reader(io.StringIO(whole.decode("utf-8"))))
+            whole = data[: max(data.rfind(b"\n"), data.rfind(b"\r")) + 1]
+            text = io.StringIO(whole.decode(ENCODING), newline="")
+            self._delimiter = delimiter_of(text.readline())
+            text.seek(0)
+            rows = list(csv.reader(text, delimiter=self._delimiter))
         except FileNotFoundError:
             return set()
         except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -213,9 +214,7 @@ class DatasetFolder:
                 f"'{self._csv}' is not a list of crops: expected the columns "
                 f"{', '.join(COLUMNS)}; move it away"
             )
-        if len(whole) < len(data):
-            logger.warning("%s: removed a torn last line", self._csv)
-            write_atomically(self._csv, whole)
+        self._whole = whole if len(whole) < len(data) else None
         return {_content_of(row[1]) for row in rows[1:] if len(row) == len(COLUMNS)}
 
     def _highest_number(self) -> int:
@@ -294,14 +293,6 @@ class Tally:
             logger.error("error: no face was found, nothing was saved")
             return EXIT_FAILED
         return EXIT_OK
-
-
-def in_use(folder: Path) -> OutputError:
-    """The one message for a folder that another process collects into."""
-    return OutputError(
-        f"another collector is writing to '{folder}': wait until it has ended, or "
-        "give another output folder"
-    )
 
 
 def _content_of(source: str) -> str:

@@ -12,7 +12,7 @@ import logging
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,10 +21,11 @@ import numpy as np
 from liveness.boxes import box_area
 from liveness.collecting import CSV_NAME
 from liveness.errors import DatasetError, ImageError
-from liveness.files import natural_key
+from liveness.files import natural_key, walk
 from liveness.images import IMAGE_SUFFIXES, list_images, read_image
 from liveness.labels import FAKE, LABELS, REAL
 from liveness.preprocess import CROP_SCALE, crop_face, whole_box
+from liveness.tables import read_rows
 
 MIN_CROP_SIDE_PX = 16  # smaller crops hold no texture to learn from
 UNNAMED_ATTACK = "attack"  # of fakes directly in the folder fake/
@@ -95,6 +96,7 @@ def read_dataset(folders: Sequence[Path]) -> list[Sample]:
             )
         listed = _samples_of_list(folder)
         samples += _read_tree(folder) if listed is None else listed
+    _refuse_shared(samples)
     _warn_of_copies(samples)
     return samples
 
@@ -102,7 +104,7 @@ def read_dataset(folders: Sequence[Path]) -> list[Sample]:
 def files_of(folders: Sequence[Path]) -> Iterator[Path]:
     """The pictures and tables of dataset folders, which no result may replace."""
     for folder in folders:
-        for path in folder.rglob("*"):
+        for path, _ in walk(folder):
             if path.name == CSV_NAME or path.suffix.lower() in IMAGE_SUFFIXES:
                 yield path
 
@@ -114,6 +116,30 @@ def require_both_labels(samples: Sequence[Sample], what: str) -> None:
         raise DatasetError(
             f"{what} has no {missing} faces: both {' and '.join(LABELS)} are needed; "
             f"collect some with collect_dataset.py -o .../{missing}"
+        )
+
+
+def without_sites(samples: Sequence[Sample], sites: Sequence[str]) -> list[Sample]:
+    """The samples that are not of these sites.
+
+    Raises:
+        DatasetError: If there is no such site.
+    """
+    require_sites(samples, sites)
+    return [sample for sample in samples if sample.collection not in sites]
+
+
+def require_sites(samples: Sequence[Sample], sites: Iterable[str]) -> None:
+    """Refuse the name of a site that no sample is of.
+
+    Raises:
+        DatasetError: If there is no such site.
+    """
+    there = {sample.collection for sample in samples}
+    if absent := sorted(set(sites) - there):
+        raise DatasetError(
+            f"no site {', '.join(absent)} in the dataset: expected names among "
+            f"{', '.join(sorted(there))}"
         )
 
 
@@ -330,6 +356,22 @@ def _refuse_overlap(folders: Sequence[Path]) -> None:
             )
 
 
+def _refuse_shared(samples: Sequence[Sample]) -> None:
+    """Raise a DatasetError if links lead to one picture from two places."""
+    real: dict[Path, Path] = {}
+    found: dict[tuple[Path, str], Path] = {}
+    for sample in samples:
+        folder = sample.path.parent
+        if folder not in real:
+            real[folder] = folder.resolve()
+        other = found.setdefault((real[folder], sample.path.name), sample.path)
+        if other != sample.path:
+            raise DatasetError(
+                f"'{other}' and '{sample.path}' are one picture, which would be read "
+                "twice: name only one of the two folders"
+            )
+
+
 def read_list(table: Path) -> list[dict[str, str]] | None:
     """Rows of a CSV file with ``path, site, label, attack, group``.
 
@@ -414,10 +456,7 @@ def read_table(table: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
     if not table.is_file():
         return (), []
     try:
-        # utf-8-sig: spreadsheet programs put a mark before the first column.
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            return reader.fieldnames or (), list(reader)
+        return read_rows(table)
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(
             f"'{table}' is not a CSV file, or is no table in UTF-8: {error}"

@@ -10,8 +10,8 @@ import numpy as np
 from liveness.boxes import Box, box_wh
 from liveness.dlib_faces import encode_face
 from liveness.errors import IdentityError, ImageError
-from liveness.faces import FaceDetector
-from liveness.files import natural_key
+from liveness.faces import FaceDetector, near_faces, tell_passed_over
+from liveness.files import natural_key, tell_of_others
 from liveness.identity import NOBODY, KnownFaces, checked_name
 from liveness.images import IMAGE_SUFFIXES, list_images, read_image
 
@@ -60,10 +60,14 @@ def find_people(path: Path) -> dict[str, list[Path]]:
         )
     people: dict[str, list[Path]] = {}
     origins: dict[str, Path] = {}
+    others: list[Path] = []
     entries = sorted(path.iterdir(), key=natural_key) if path.is_dir() else [path]
     for entry in entries:
         is_picture = entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()
-        if entry.name.startswith(".") or not (is_picture or entry.is_dir()):
+        if entry.name.startswith("."):
+            continue
+        if not (is_picture or entry.is_dir()):
+            others.append(entry)
             continue
         name = checked_name(entry.stem if is_picture else entry.name)
         other = origins.setdefault(name.casefold(), entry)
@@ -73,6 +77,7 @@ def find_people(path: Path) -> dict[str, list[Path]]:
                 "put the pictures of one person into one folder"
             )
         people[name] = [entry] if is_picture else _pictures_in(entry)
+    tell_of_others(others, kind="pictures")
     if not people:
         raise IdentityError(
             f"nobody to enrol in '{path}': expected one folder per person, or "
@@ -95,7 +100,7 @@ def enroll(
 
     Args:
         people: Pictures by name, of ``find_people``.
-        detector: Finds the one face of each picture.
+        detector: Finds the face of each picture.
         tolerance: Largest distance of a match.
         known: Who is enrolled already.
 
@@ -123,21 +128,23 @@ def enroll(
 
 
 def encode_picture(path: Path, detector: FaceDetector) -> np.ndarray:
-    """Encoding of the one face in a picture.
+    """Encoding of the one face in a picture; smaller ones far behind it do not count.
 
     Returns:
         (128,) float64.
 
     Raises:
-        ImageError: If the picture cannot be read, shows no face or several, or the
-            face is too small or blurred.
+        ImageError: If the picture cannot be read, shows no face or several that are
+            about as near, or the face is too small or blurred.
     """
     image = read_image(path)
     faces = detector.detect_still(image)
-    if len(faces) != 1:
-        found = f"{len(faces)} faces" if faces else "no face"
+    near = near_faces(faces)
+    if len(near) != 1:
+        found = f"{len(near)} faces" if near else "no face"
         raise ImageError(f"{path}: {found}, expected one")
-    box = faces[0].box
+    tell_passed_over(path, len(faces) - len(near))
+    box = near[0].box
     height = box_wh(box)[1]
     if height < MIN_HEIGHT_PX:
         raise ImageError(

@@ -12,6 +12,7 @@ from liveness.errors import DatasetError
 from liveness.files import write_atomically
 from liveness.labels import FAKE, REAL
 from liveness.metrics import ErrorRates, draws_of_sources, error_rates, interval
+from liveness.tables import read_rows
 
 NO_BOUND = "no draw differs: no bound"  # of an interval without width
 UNCHANGED = "as they are"  # beside the names of changes
@@ -173,8 +174,7 @@ def read_scores(path: Path) -> ScoredFaces:
     """
     expected = f"expected a file of --scores with {', '.join(SCORES_COLUMNS)}"
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        _, rows = read_rows(path)
         scores = np.array([float(row["score"]) for row in rows])
         paths, labels, attacks, sources = (
             [row[name] for row in rows] for name in SCORES_COLUMNS[:-1]

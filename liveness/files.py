@@ -1,17 +1,23 @@
 """Files as users name them, and files written as a whole or not at all."""
 
+import logging
 import os
 import re
 import tempfile
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from liveness.errors import LivenessError, OutputError
 
 VIDEO_SUFFIXES = (
-    *(".3gp", ".avi", ".m4v", ".mkv", ".mov"),
-    *(".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"),
+    *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),
+    *(".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"),
 )
+# Files that are at home beside others: the table of crops, what Windows leaves.
+_COMPANIONS = ("crops.csv", "desktop.ini", "readme.md", "thumbs.db")
+
+logger = logging.getLogger(__name__)
 
 
 def check_output_files(paths: Iterable[Path], *, inputs: Iterable[Path] = ()) -> None:
@@ -55,6 +61,26 @@ def check_output_files(paths: Iterable[Path], *, inputs: Iterable[Path] = ()) ->
                 f"cannot create a file in folder '{folder}': "
                 f"{(error.strerror or str(error)).lower()}"
             ) from error
+
+
+def make_output_folder(folder: Path) -> None:
+    """Create a folder, before long work, or see that it can be written.
+
+    Raises:
+        OutputError: If it cannot be created or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except FileExistsError as error:
+        raise OutputError(
+            f"cannot write to output folder '{folder}': it is a file"
+        ) from error
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to output folder '{folder}': "
+            f"{(error.strerror or str(error)).lower()}"
+        ) from error
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -122,8 +148,9 @@ def list_files(
 
     A file is taken as it is, whatever its name and even when it is missing, so
     that reading it tells what is wrong. A folder stands for the files with one of
-    the suffixes in it and below it, in natural order (2.jpg before 10.jpg).
-    Hidden files are left out, and no file is listed twice.
+    the suffixes in it and below it, in natural order (2.jpg before 10.jpg), as
+    ``walk`` finds them. No file is listed twice; what else was there is counted in
+    one line.
 
     Args:
         paths: Files and folders.
@@ -134,19 +161,104 @@ def list_files(
     Raises:
         LivenessError: The given one, if a folder holds no such file.
     """
-    found: list[Path] = []
+    listed: dict[Path, None] = {}
+    seen: set[str] = set()
+    others: list[Path] = []
     for path in map(Path, paths):
         if not path.is_dir():
-            found.append(path)
+            listed.setdefault(path)
+            seen.add(os.path.realpath(path))
             continue
-        inside = [file for file in path.rglob("*") if _is_wanted(file, path, suffixes)]
-        if not inside:
+        inside = dict(walk(path))
+        wanted = {one for one in inside if one.suffix.lower() in suffixes}
+        rest = inside.keys() - wanted
+        if not wanted:
+            there = f"; in it: {_describe(rest)}" if _describe(rest) else ""
             raise error(
                 f"no {kind} in folder '{path}': expected files ending in "
-                f"{', '.join(suffixes)}"
+                f"{', '.join(suffixes)}{there}"
             )
-        found += sorted(inside, key=natural_key)
-    return list(dict.fromkeys(found))
+        others += rest
+        for file in sorted(wanted, key=natural_key):
+            if inside[file] not in seen:
+                listed[file] = None
+                seen.add(inside[file])
+    tell_of_others(others, kind=kind)
+    return list(listed)
+
+
+def tell_of_others(paths: Iterable[Path], *, kind: str) -> None:
+    """Count in one line the files of other kinds that lay beside those listed."""
+    if described := _describe(paths):
+        logger.info("only %s are read; passed over: %s", kind, described)
+
+
+def walk(folder: Path) -> Iterator[tuple[Path, str]]:
+    """The files in a folder and below it, hidden ones left out.
+
+    Links to folders and files are followed, under the name that the link has. A
+    folder with two names is walked once, if it can be under its own; a link that
+    leads back to where it lies is not followed.
+
+    Args:
+        folder: Must exist; it may be hidden or a link itself.
+
+    Yields:
+        Each file under the name that the user sees, and its real path.
+    """
+    root = os.path.realpath(folder)
+    walked: set[str] = set()
+    waiting = [(folder, root)]
+    while waiting:
+        links: list[Path] = []
+        for start, real in waiting:
+            yield from _walk_one(start, real, walked, links)
+        waiting = [(link, os.path.realpath(link)) for link in sorted(links)]
+        waiting = [one for one in waiting if not _loops(*one, root)]
+
+
+def _walk_one(
+    folder: Path, real: str, walked: set[str], links: list[Path]
+) -> Iterator[tuple[Path, str]]:
+    """The files in a folder that was not walked yet; adds the links to folders."""
+    if real in walked:
+        return
+    walked.add(real)
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        logger.warning("warning: cannot look into folder '%s': %s", folder, reason)
+        return
+    for entry in entries:
+        path, inside = folder / entry.name, os.path.join(real, entry.name)
+        if entry.name.startswith("."):
+            continue
+        if not entry.is_symlink():
+            if entry.is_dir():
+                yield from _walk_one(path, inside, walked, links)
+            elif entry.is_file():
+                yield path, inside
+        elif path.is_dir():
+            links.append(path)
+        elif path.is_file():
+            yield path, os.path.realpath(path)
+        elif not path.exists():
+            logger.warning("warning: link '%s' leads nowhere; passed over", path)
+
+
+def _loops(link: Path, target: str, root: str) -> bool:
+    """Whether a link leads to a folder that it lies in."""
+    places = (root, os.path.realpath(link.parent))
+    return any(Path(place).is_relative_to(target) for place in places)
+
+
+def _describe(paths: Iterable[Path]) -> str:
+    """Files by their endings, most first: ``12 .txt, 1 .json``; companions left out."""
+    counted = (path for path in paths if path.name.lower() not in _COMPANIONS)
+    endings = Counter(path.suffix.lower() or "without an ending" for path in counted)
+    ordered = sorted(endings.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{count} {ending}" for ending, count in ordered)
 
 
 def _is_device(path: Path) -> bool:
@@ -164,10 +276,3 @@ def natural_key(path: Path) -> list[tuple[int, str]]:
     """Sort key that orders numbers in names by value: 2.jpg before 10.jpg."""
     pieces = re.findall(r"\d+|\D+", str(path))
     return [(int(p), "") if p.isdecimal() else (-1, p.lower()) for p in pieces]
-
-
-def _is_wanted(file: Path, folder: Path, suffixes: tuple[str, ...]) -> bool:
-    """Whether a file below a folder is visible and has one of the suffixes."""
-    parts = file.relative_to(folder).parts
-    is_hidden = any(part.startswith(".") for part in parts)
-    return file.suffix.lower() in suffixes and not is_hidden and file.is_file()

@@ -7,16 +7,15 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from liveness.cli import set_up_logging
 from liveness.dataset import Sample, require_both_labels
 from liveness.errors import OutputError
+from liveness.pixels import Pixels, load_pixels
+from liveness.recipe import TrainingOptions
 from liveness.sites import Fold, part_of, parts_shown
-
-if TYPE_CHECKING:
-    from liveness.training import Pixels, TrainingOptions
 
 logger = logging.getLogger(__name__)
 
@@ -24,14 +23,17 @@ _worker: dict[str, Any] = {}  # what a process for folds keeps from one to the n
 
 
 def measure_fold(
-    to_train: "Pixels",
-    filmed: "Pixels",
+    to_train: Pixels,
+    filmed: Pixels,
     held_out: set[str],
     architecture: type,
-    options: "TrainingOptions",
+    options: TrainingOptions,
     *,
     within: str | None = None,
     changes: bool = False,
+    never_train: frozenset[str] = frozenset(),
+    checkpoint: Path | None = None,
+    resume: bool = False,
 ) -> Fold:
     """Train without some parts and score them.
 
@@ -43,15 +45,21 @@ def measure_fold(
         options: How to train.
         within: As in ``deal_parts``.
         changes: Score them after each of ``CHANGES``, too.
+        never_train: Names of further parts that do not train.
+        checkpoint: As in ``train_average``.
+        resume: As in ``train_average``.
     """
     from liveness.changes import CHANGES
-    from liveness.training import load_pixels, score, train_average
+    from liveness.training import score, train_average
 
-    training = to_train.only(lambda s: not held_out & parts_shown(s, within))
+    absent = held_out | never_train
+    training = to_train.only(lambda s: not absent & parts_shown(s, within))
     names = ", ".join(sorted(held_out))
     require_both_labels(training.samples, f"what is left without {names}")
     left_out = filmed.only(lambda s: part_of(s, within) in held_out)
-    model, _ = train_average(training, None, architecture, options)
+    model, _ = train_average(
+        training, None, architecture, options, checkpoint=checkpoint, resume=resume
+    )
     changed = {
         name: score(model, load_pixels(left_out.samples, options, change=change))
         for name, change in (CHANGES if changes else {}).items()
@@ -64,10 +72,13 @@ def measure_folds(
     samples: Sequence[Sample],
     dealt: Sequence[set[str]],
     architecture: type,
-    options: "TrainingOptions",
+    options: TrainingOptions,
     *,
     within: str | None = None,
     changes: bool = False,
+    never_train: frozenset[str] = frozenset(),
+    checkpoint: Path | None = None,
+    resume: bool = False,
     jobs: int = 1,
 ) -> Iterator[Fold]:
     """``measure_fold`` for each part, ``jobs`` at a time.
@@ -80,6 +91,9 @@ def measure_folds(
         options: How to train, and whether attacks are simulated.
         within: As in ``deal_parts``.
         changes: As in ``measure_fold``.
+        never_train: As in ``measure_fold``.
+        checkpoint: As in ``measure_fold``; the name of each fold's has its number.
+        resume: As in ``measure_fold``.
         jobs: Processes. One trains in this one.
 
     Yields:
@@ -90,31 +104,31 @@ def measure_folds(
     """
     workers = min(jobs, len(dealt))
     how = {"architecture": architecture, "within": within, "changes": changes}
+    how |= {"options": options, "never_train": never_train, "resume": resume}
+    how["checkpoint"] = checkpoint
+    pixels = _read_pixels(samples, options)
     if workers > 1:
-        yield from _measure_in_processes(samples, dealt, options, how, workers)
+        yield from _measure_in_processes(pixels, dealt, how, workers)
         return
-    pixels = _read_pixels(samples, options, show_progress=True)
     for number, held_out in enumerate(dealt, 1):
         _log_start(number, held_out)
-        yield measure_fold(*pixels, held_out, options=options, **how)
+        yield measure_fold(*pixels, held_out, **_how_of(number, how))
 
 
 def _measure_in_processes(
-    samples: Sequence[Sample],
+    pixels: tuple[Pixels, Pixels],
     dealt: Sequence[set[str]],
-    options: "TrainingOptions",
     how: dict[str, Any],
     workers: int,
 ) -> Iterator[Fold]:
-    """``measure_folds`` where each of several processes reads everything by itself.
+    """``measure_folds`` in several processes, which read the same pixels.
 
     One network on all processors uses them worse than a network on each.
     """
     threads = max(1, (os.cpu_count() or 1) // workers)
     is_verbose = logging.getLogger("liveness").isEnabledFor(logging.DEBUG)
     context = multiprocessing.get_context("spawn")  # TensorFlow survives no fork
-    # As a dictionary: the options' class comes from a module that loads TensorFlow.
-    settings = (threads, is_verbose, samples, asdict(options), how)
+    settings = (threads, is_verbose, pixels, how)
     with ProcessPoolExecutor(workers, context, _start_worker, settings) as pool:
         try:
             futures = [
@@ -137,8 +151,7 @@ def _measure_in_processes(
 def _start_worker(
     threads: int,
     is_verbose: bool,
-    samples: Sequence[Sample],
-    options: dict[str, Any],
+    pixels: tuple[Pixels, Pixels],
     how: dict[str, Any],
 ) -> None:
     """Prepare a process for folds."""
@@ -155,23 +168,22 @@ def _start_worker(
     for kind in ("INTRAOP", "INTEROP"):
         os.environ.setdefault(f"TF_NUM_{kind}_THREADS", str(threads))
     import_keras()
-    from liveness.training import TrainingOptions
-
-    _worker["is_verbose"], _worker["how"] = is_verbose, how
-    _worker["samples"], _worker["options"] = samples, TrainingOptions(**options)
+    _worker["is_verbose"], _worker["pixels"], _worker["how"] = is_verbose, pixels, how
 
 
 def _measure_in_worker(number: int, held_out: set[str]) -> Fold:
     """One fold in a process for folds, whose every line says which."""
-    options = _worker["options"]
     set_up_logging(verbose=_worker["is_verbose"])
     _log_start(number, held_out)
     set_up_logging(verbose=_worker["is_verbose"], prefix=f"fold {number}: ")
-    if "pixels" not in _worker:
-        _worker["pixels"] = _read_pixels(
-            _worker["samples"], options, show_progress=number == 1
-        )
-    return measure_fold(*_worker["pixels"], held_out, options=options, **_worker["how"])
+    return measure_fold(*_worker["pixels"], held_out, **_how_of(number, _worker["how"]))
+
+
+def _how_of(number: int, how: dict[str, Any]) -> dict[str, Any]:
+    """What ``measure_fold`` is told for a fold, whose checkpoint is its own."""
+    checkpoint = how["checkpoint"]
+    file = checkpoint and checkpoint.with_stem(f"{checkpoint.stem}-fold-{number}")
+    return how | {"checkpoint": file}
 
 
 def _log_start(number: int, held_out: set[str]) -> None:
@@ -179,21 +191,17 @@ def _log_start(number: int, held_out: set[str]) -> None:
 
 
 def _read_pixels(
-    samples: Sequence[Sample], options: "TrainingOptions", *, show_progress: bool
-) -> "tuple[Pixels, Pixels]":
+    samples: Sequence[Sample], options: TrainingOptions
+) -> tuple[Pixels, Pixels]:
     """All samples as training reads them, and as the apps feed them."""
-    from liveness.training import load_pixels
-
     to_train = load_pixels(
         samples,
         options,
         to_train=True,
         simulate_attacks=options.simulate_attacks,
-        progress="training faces" if show_progress else None,
+        progress="training faces",
     )
-    progress = "faces to score" if show_progress else None
-    filmed = load_pixels(samples, options, progress=progress)
-    if show_progress:  # once, not in each process
-        for reason in sorted({*to_train.skipped, *filmed.skipped}):
-            logger.warning("skipped: %s", reason)
+    filmed = load_pixels(samples, options, progress="faces to score")
+    for reason in sorted({*to_train.skipped, *filmed.skipped}):
+        logger.warning("skipped: %s", reason)
     return to_train, filmed

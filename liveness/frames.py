@@ -10,24 +10,18 @@ it raise.
 import logging
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
-import cv2
 import numpy as np
 
 from liveness.errors import SourceError
 from liveness.ip_webcam import IpWebcamConnection, parse_address
-from liveness.webcam import (
-    RtspConnection,
-    WebcamConnection,
-    list_cameras,
-    positive_or_none,
-    silence_opencv,
-)
+from liveness.network_stream import RtspConnection
+from liveness.source import Frame, FrameSource, Waiting
+from liveness.video_file import VideoFile
+from liveness.webcam import WebcamConnection, list_cameras
 
 __all__ = [
     "FpsMeter",
@@ -51,136 +45,8 @@ STALL_GAPS = 3  # ... or this many times the gap between two pictures, if longer
 BACK_OFF_S = (0.2, 0.5, 1.0, 2.0)  # before each try to connect; the last one stays
 JOIN_S = 6.0  # longer than connecting may take
 QUIET_S = 10.0  # a connection that keeps breaking is logged no more often
-MIN_COMPLETE_SHARE = 0.9  # of the frames a file promises; fewer: it is damaged
-SNIFF_BYTES = 1024
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One picture and when it was taken."""
-
-    image: np.ndarray  # (H, W, 3) uint8, BGR
-    index: int  # counts what the source sent, from 0; live: gaps were skipped
-    time_s: float  # position in a file; seconds since opening when live
-    captured_at: float  # time.monotonic() when it was received
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """What a live source returns instead of a frame while it has none."""
-
-    state: str
-    since_s: float  # how long there has been no picture
-
-
-class FrameSource(ABC):
-    """Frames one after another; a context manager that releases what it opened."""
-
-    name: str
-    is_live: bool
-    fps: float | None
-
-    @property
-    @abstractmethod
-    def state(self) -> str:
-        """``live``, or what is wrong, in words for the picture."""
-
-    @abstractmethod
-    def read(self) -> Frame | Waiting | None:
-        """The next frame (file) or the newest one not returned yet (live).
-
-        Returns:
-            A frame; None at the end of a file; Waiting, after half a second at
-            most, while a live source has no new picture.
-
-        Raises:
-            SourceError: If a live source gave no picture for ``timeout_s``.
-        """
-
-    @abstractmethod
-    def close(self) -> None:
-        """Release camera, sockets and thread; may be called again."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-class VideoFile(FrameSource):
-    """Every frame of a video file, upright as its rotation tag says.
-
-    Raises:
-        SourceError: If the file is missing, empty, no video or without frames.
-    """
-
-    is_live = False
-    state = "file"
-
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self.name = str(self.path)
-        _check_video_file(self.path)
-        silence_opencv()
-        self._capture = cv2.VideoCapture(str(self.path.absolute()))
-        self._index = 0
-        self.fps = positive_or_none(self._capture.get(cv2.CAP_PROP_FPS))
-        self.frame_count = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
-        self._first = self._next_frame() if self._capture.isOpened() else None
-        if self._first is None:
-            self.close()
-            raise SourceError(
-                f"cannot read video {self.name!r}: not a video file, or none of its "
-                "frames can be decoded"
-            )
-
-    def read(self) -> Frame | None:
-        """The next frame, None at the end."""
-        if self._first is not None:
-            frame, self._first = self._first, None
-            return frame
-        return self._next_frame()
-
-    def skip(self) -> bool:
-        """Pass over the next frame, which is cheaper than read; False at the end."""
-        if self._first is not None:
-            self._first = None
-            return True
-        return self._grab()
-
-    def close(self) -> None:
-        """Close the file; may be called again."""
-        self._capture.release()
-
-    def _next_frame(self) -> Frame | None:
-        """Decode a frame; a damaged one is passed over."""
-        while self._grab():
-            ok, image = self._capture.retrieve()
-            if not ok:
-                continue
-            time_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            index = self._index - 1
-            if time_s <= 0 and self.fps is not None:  # not every container tells
-                time_s = index / self.fps
-            return Frame(image, index, max(0.0, time_s), time.monotonic())
-        return None
-
-    def _grab(self) -> bool:
-        """Advance by a frame without converting it; False at the end."""
-        if self._capture.grab():
-            self._index += 1
-            return True
-        if 0 < self._index < MIN_COMPLETE_SHARE * self.frame_count:
-            logger.warning(
-                "%s ends after %d of about %d frames: is it damaged?",
-                self.name,
-                self._index,
-                self.frame_count,
-            )
-        return False
 
 
 class Connection(Protocol):
@@ -461,24 +327,3 @@ def open_ip_webcam(
             address, timeout_s=timeout_s, verify_tls=verify_tls
         )
     return LiveSource(connection, timeout_s=timeout_s)
-
-
-def _check_video_file(path: Path) -> None:
-    """Refuse what is no video before a decoder sees it.
-
-    FFmpeg draws text files as pictures and follows playlists to other files and
-    addresses; a video file's first bytes always hold some that no text has.
-    """
-    try:
-        with path.open("rb") as file:
-            head = file.read(SNIFF_BYTES)
-    except FileNotFoundError:
-        raise SourceError(f"no such video file: {str(path)!r}") from None
-    except OSError as error:
-        raise SourceError(
-            f"cannot read video {str(path)!r}: {error.strerror}"
-        ) from error
-    if not head:
-        raise SourceError(f"cannot read video {str(path)!r}: the file is empty")
-    if not any(byte < 9 for byte in head):
-        raise SourceError(f"cannot read video {str(path)!r}: not a video file")

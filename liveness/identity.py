@@ -18,12 +18,16 @@ from pathlib import Path
 import numpy as np
 
 from liveness.boxes import Box
+from liveness.constants import DEFAULT_TOLERANCE
 from liveness.dlib_faces import ENCODING_LENGTH, encode_face, load_library
 from liveness.errors import EncodingsError, IdentityError
 from liveness.files import write_atomically
 
-# dlib's: dlib.net/face_recognition.py, "if they are closer than 0.6".
-DEFAULT_TOLERANCE = 0.6
+# Of a person, whose mean distance counts: one lucky picture among many gives no name.
+# Of 42 people before three cameras, two pictures each enrolled by two of them, 0.27 %
+# of the probes by the third were nearest to somebody else by the nearest picture alone
+# and 0.20 % by two; strangers came nearer than 0.4 to somebody in 50 % and in 34 %.
+NEAREST_PICTURES = 2
 FORMAT = "face-liveness encodings"
 VERSION = 1  # raise it when the file's content changes
 MAX_NAME_LENGTH = 100  # characters
@@ -87,8 +91,8 @@ class Match:
 
     Attributes:
         name: The person; None if nobody is within the tolerance.
-        distance: To the nearest enrolled picture of anybody, 0 (the same picture)
-            to about 1; infinity if nobody is enrolled.
+        distance: To the nearest person, whoever it is, 0 (the same picture) to about
+            1; infinity if nobody is enrolled.
     """
 
     name: str | None
@@ -129,6 +133,8 @@ def find_match(
 ) -> Match:
     """The nearest known person to an encoding.
 
+    A person is as far away as their NEAREST_PICTURES nearest pictures in the mean.
+
     Args:
         encoding: (128,) float64 of ``encode_face``.
         known: Enrolled people.
@@ -137,9 +143,17 @@ def find_match(
     if not known.names:
         return Match(None, float("inf"))
     distances = np.linalg.norm(known.encodings - encoding, axis=1)
-    nearest = int(np.argmin(distances))
-    distance = float(distances[nearest])
-    return Match(known.names[nearest] if distance <= tolerance else None, distance)
+    of_person: dict[str, list[float]] = {}
+    for name, distance in zip(known.names, distances.tolist(), strict=True):
+        of_person.setdefault(name, []).append(distance)
+    distance, name = min((_person_distance(d), name) for name, d in of_person.items())
+    return Match(name if distance <= tolerance else None, distance)
+
+
+def _person_distance(distances: list[float]) -> float:
+    """Distance to a person by those to their pictures."""
+    nearest = sorted(distances)[:NEAREST_PICTURES]
+    return sum(nearest) / len(nearest)
 
 
 def checked_name(name: str) -> str:

@@ -1,5 +1,6 @@
 """Read, list and write pictures."""
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -8,29 +9,32 @@ import numpy as np
 
 from liveness.errors import ImageError, OutputError
 from liveness.files import list_files, write_atomically
+from liveness.image_formats import decode, has_others, open_picture
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-MAX_IMAGE_SIDE_PX = 16_384  # 200-megapixel cameras fit; decoded: 805 MB at most
+WRITABLE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = tuple(
+    sorted((*WRITABLE_SUFFIXES, *".avif .gif .heic .heif .hif .jfif .mpo".split()))
+)
+MAX_IMAGE_SIDE_PX = 16_384
+MAX_IMAGE_PIXELS = 16_384 * 12_288  # of a 200-megapixel camera; decoded: 604 MB
 
-_PNG_START = b"\x89PNG\r\n\x1a\n"
-_JPEG_START = b"\xff\xd8\xff"
-_JPEG_END = b"\xff\xd9"
-_JPEG_SCAN = 0xDA  # start of scan: from here on the picture itself
-_JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15
+logger = logging.getLogger(__name__)
 
 
 def read_image(path: Path) -> np.ndarray:
     """Read a picture as every part of the project expects it.
 
     Grey, RGBA (alpha is dropped) and 16-bit pictures become 8-bit BGR, and the
-    EXIF orientation of cameras is applied.
+    EXIF orientation of cameras is applied. Of several pictures in one file the
+    first is read, and a warning says so.
 
     Returns:
         (H, W, 3) uint8, BGR.
 
     Raises:
         ImageError: If the file is missing, a folder, unreadable, empty, not a
-            picture, cut off, or above MAX_IMAGE_SIDE_PX on a side.
+            picture, cut off, damaged, or above MAX_IMAGE_SIDE_PX on a side or
+            MAX_IMAGE_PIXELS.
     """
     try:
         data = Path(path).read_bytes()
@@ -46,7 +50,7 @@ def decode_image(data: bytes, *, name: str) -> np.ndarray:
     """Decode the bytes of a picture file.
 
     Args:
-        data: The whole file: JPEG, PNG or any other format OpenCV reads.
+        data: The whole file, of any of the formats in ``image_formats``.
         name: What an error message calls the picture.
 
     Returns:
@@ -57,20 +61,16 @@ def decode_image(data: bytes, *, name: str) -> np.ndarray:
     """
     if not data:
         raise ImageError(f"cannot read image '{name}': the file is empty (0 bytes)")
+    picture = open_picture(data, name)
+    _check_size(picture.size, name)
     try:
-        size_wh, is_whole = _header(data)
-        _check_size(size_wh, name)
-        if not is_whole:
-            raise ImageError(
-                f"cannot read image '{name}': it is cut off before its end; "
-                "copy or download it again"
-            )
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        image = decode(picture, data, name)
     except cv2.error as error:  # what OpenCV itself refuses, such as its own limits
         raise ImageError(f"cannot read image '{name}': {error.err}") from error
-    if image is None:
-        raise ImageError(f"cannot read image '{name}': not an image file")
-    _check_size((image.shape[1], image.shape[0]), name)
+    if has_others(picture):
+        logger.warning(
+            "warning: '%s' holds several pictures; only the first is looked at", name
+        )
     return image
 
 
@@ -86,15 +86,20 @@ def write_image(path: Path, image: np.ndarray) -> None:
         OSError: If the folder cannot be written or the disk is full.
     """
     path = Path(path)
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
-        raise OutputError(
-            f"cannot write image '{path}': expected a name ending in "
-            f"{', '.join(IMAGE_SUFFIXES)}"
-        )
+    check_writable(path)
     encoded, data = cv2.imencode(path.suffix, image)
     if not encoded:
         raise OutputError(f"cannot write image '{path}': it cannot be encoded")
     write_atomically(path, data.tobytes())
+
+
+def check_writable(path: Path) -> None:
+    """Raise an OutputError if no picture can be written under such a name."""
+    if path.suffix.lower() not in WRITABLE_SUFFIXES:
+        raise OutputError(
+            f"cannot write image '{path}': expected a name ending in "
+            f"{', '.join(WRITABLE_SUFFIXES)}"
+        )
 
 
 def recompress(image: np.ndarray, quality: int) -> np.ndarray:
@@ -112,43 +117,12 @@ def list_images(paths: Iterable[Path]) -> list[Path]:
     return list_files(paths, IMAGE_SUFFIXES, kind="pictures", error=ImageError)
 
 
-def _header(data: bytes) -> tuple[tuple[int, int], bool]:
-    """Size and completeness by the header; (0, 0) and True where it is not known.
-
-    OpenCV fills up a cut-off picture with grey and allocates whatever a header
-    asks for, so both are looked at before it decodes.
-    """
-    if data.startswith(_PNG_START):
-        width, height = data[16:20], data[20:24]
-        size_wh = int.from_bytes(width), int.from_bytes(height)
-        return size_wh, b"IEND" in data
-    if data.startswith(_JPEG_START):
-        return _jpeg_header(data)
-    return (0, 0), True
-
-
-def _jpeg_header(data: bytes) -> tuple[tuple[int, int], bool]:
-    """Size and completeness of a JPEG, by walking its segments up to the scan."""
-    size_wh = (0, 0)
-    at = 2
-    while at + 9 < len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # padding between segments
-            at += 1
-            continue
-        if marker == _JPEG_SCAN:  # the thumbnail's end marker lies before this
-            return size_wh, data.find(_JPEG_END, at) >= 0
-        if marker in _JPEG_SIZES:
-            height, width = data[at + 5 : at + 7], data[at + 7 : at + 9]
-            size_wh = int.from_bytes(width), int.from_bytes(height)
-        at += 2 + int.from_bytes(data[at + 2 : at + 4])
-    return size_wh, False
-
-
 def _check_size(size_wh: tuple[int, int], name: str) -> None:
     """Refuse a picture that is too large to be worked with."""
-    if max(size_wh) > MAX_IMAGE_SIDE_PX:
+    width, height = size_wh
+    if max(size_wh) > MAX_IMAGE_SIDE_PX or width * height > MAX_IMAGE_PIXELS:
         raise ImageError(
-            f"cannot read image '{name}': {size_wh[0]}x{size_wh[1]} pixels, the "
-            f"limit is {MAX_IMAGE_SIDE_PX} on a side; make it smaller"
+            f"cannot read image '{name}': {width}x{height} pixels, the limit is "
+            f"{MAX_IMAGE_SIDE_PX} on a side and {MAX_IMAGE_PIXELS // 10**6} million "
+            "in all; make it smaller"
         )

@@ -155,7 +155,10 @@ def run_live_app(
         codes = {"real": EXIT_OK, "fake": EXIT_FAKE}
         return codes[first_decision[0].label] if first_decision else EXIT_UNDECIDED
     if not source.is_live and not summary.frames_with_faces:
-        logger.warning("no face found; a lower --confidence finds more")
+        logger.warning(
+            "no face found: a film that is turned, or combed (interlaced without "
+            "saying so), has to be mended first; else a lower --confidence finds more"
+        )
         return EXIT_FAILED
     return EXIT_OK
 

@@ -5,9 +5,12 @@ killed run leaves none that holds.
 """
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from liveness.errors import OutputError
 
 try:
     import fcntl
@@ -29,14 +32,18 @@ def lock_folder(folder: Path) -> Iterator[None]:
         folder: It must exist.
 
     Raises:
-        BlockingIOError: If another process, or another block of this one, has it.
+        OutputError: If another process, or another block of this one, has it.
     """
     if fcntl is None:
         descriptor = os.open(folder / WINDOWS_NAME, os.O_RDWR | os.O_CREAT)
     else:
         descriptor = os.open(folder, os.O_RDONLY)
     try:
-        _lock(descriptor)
+        if not _lock(descriptor):
+            raise OutputError(
+                f"another run is writing to '{folder}': wait until it has ended, or "
+                "choose another folder"
+            )
         yield
     finally:
         os.close(descriptor)
@@ -45,17 +52,14 @@ def lock_folder(folder: Path) -> Iterator[None]:
                 (folder / WINDOWS_NAME).unlink()
 
 
-def _lock(descriptor: int) -> None:
-    """Lock an open folder (a file on Windows); BlockingIOError if it is locked."""
-    if fcntl is None:
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError as error:
-            raise BlockingIOError from error
-        return
+def _lock(descriptor: int) -> bool:
+    """Lock an open folder (a file on Windows); False if somebody else has it."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError:  # no locks here
-        pass
+        if fcntl is None:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        # Windows says the latter; anything else: there are no locks here.
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+    return True

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from liveness.constants import DEFAULT_TOLERANCE
 from liveness.files import write_atomically
 from liveness.labels import FAKE, LABELS, REAL
 from liveness.metrics import equal_error, rate_curves
@@ -136,7 +137,8 @@ def save_match_rates(path: Path, same: np.ndarray, different: np.ndarray) -> Non
         rates.items(), ("tab:red", "tab:blue"), strict=True
     ):
         axes.plot(tolerances[:, 0], 100 * wrong.mean(axis=1), label=label, color=colour)
-    axes.axvline(0.6, color="black", linestyle=":", label="dlib's tolerance 0.6")
+    at_default = f"default tolerance {DEFAULT_TOLERANCE}"
+    axes.axvline(DEFAULT_TOLERANCE, color="black", linestyle=":", label=at_default)
     axes.set(
         xlabel="tolerance (largest distance of a match)",
         ylabel="% of pairs",

@@ -98,7 +98,12 @@ def parts_shown(sample: Sample, within: str | None) -> set[str]:
 
 
 def deal_parts(
-    samples: Sequence[Sample], folds: int, seed: int, *, within: str | None = None
+    samples: Sequence[Sample],
+    folds: int,
+    seed: int,
+    *,
+    within: str | None = None,
+    together: Sequence[set[str]] = (),
 ) -> list[set[str]]:
     """The sites that have attacks, dealt into folds at random.
 
@@ -107,9 +112,12 @@ def deal_parts(
         folds: 2 or more.
         seed: Of the dealing.
         within: Deal the groups of this site instead.
+        together: Sites that belong in one fold, such as two of one room or person; no
+            site is in two of these sets.
 
     Raises:
-        DatasetError: If there are fewer such sites or groups than folds.
+        DatasetError: If there are fewer such sites or groups than folds, or one that
+            belongs together with others is not there.
     """
     parts = {
         part_of(s, within)
@@ -129,8 +137,26 @@ def deal_parts(
             f"expected 2 folds or more, and as many {what} at least; a site is a "
             f"folder with {' and '.join(LABELS)} inside a dataset folder"
         )
+    if absent := sorted(set().union(*together) - {part_of(s, within) for s in samples}):
+        raise DatasetError(
+            f"no {', '.join(absent)} in the dataset to keep together with others"
+        )
     dealt = np.random.default_rng(seed).permutation(sorted(parts))
-    return [set(map(str, dealt[number::folds])) for number in range(folds)]
+    return _dealt_together(list(map(str, dealt)), folds, together)
+
+
+def _dealt_together(
+    parts: Sequence[str], folds: int, together: Sequence[set[str]]
+) -> list[set[str]]:
+    """Parts in an order, dealt in turn; related ones follow the first of them."""
+    dealt: list[set[str]] = [set() for _ in range(folds)]
+    for part in parts:
+        if any(part in fold for fold in dealt):
+            continue
+        related = next((group for group in together if part in group), {part})
+        smallest = min(dealt, key=len)
+        smallest.update(related & set(parts))
+    return dealt
 
 
 def check_folds(

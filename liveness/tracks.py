@@ -81,7 +81,8 @@ class FaceTracks:
 
         Args:
             image: (H, W, 3) uint8, BGR.
-            time_s: When it was taken, in seconds; never goes back.
+            time_s: When it was taken, in seconds. Where it goes back, as when a
+                camera's clock is set, everything starts anew.
 
         Returns:
             Verdict on each face, the most confidently detected first.
@@ -89,7 +90,7 @@ class FaceTracks:
         small = _small_grey(image)
         if self._small is not None and small.shape != self._small.shape:
             self._forget_all()
-        if time_s - self._seen_s > self._rules.gap_s:
+        if not 0 <= time_s - self._seen_s <= self._rules.gap_s:
             self._forget_all()
         lost = self._follow(small, image.shape[:2])
         due = time_s - self._detected_s >= self._rules.detect_every_s - 1e-3
@@ -117,7 +118,7 @@ class FaceTracks:
     def _forget_all(self) -> None:
         self._tracks = []
         self._small = None
-        self._detected_s = float("-inf")
+        self._detected_s = self._scored_s = float("-inf")
 
     def _scene_changed(self, small: np.ndarray) -> bool:
         if self._small is None:

@@ -1,4 +1,4 @@
-"""Pictures from what OpenCV opens itself: webcams and RTSP streams."""
+"""Pictures from webcams, which OpenCV opens."""
 
 import os
 import sys
@@ -11,8 +11,7 @@ import numpy as np
 
 from liveness.errors import SourceError
 
-# FFmpeg's own lines may hold a URL with its password. It looks at this once, when
-# OpenCV first opens or writes any video, so it has to be there early.
+# OpenCV may try FFmpeg, too. It looks at this once, when it first opens a camera.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
 
 BACKENDS = {
@@ -102,33 +101,6 @@ class WebcamConnection:
         if self._capture is not None:
             self._capture.release()
             self._capture = None
-
-
-class RtspConnection(WebcamConnection):
-    """An RTSP stream through OpenCV's FFmpeg, with its time limits set."""
-
-    def __init__(self, name: str, secret_url: str, *, timeout_s: float) -> None:
-        super().__init__(0)
-        self.name = name
-        self._secret_url = secret_url
-        self._timeout_ms = round(1000 * timeout_s)
-
-    def open(self) -> None:
-        """Connect; SourceError without the URL's credentials when that fails."""
-        limits = [
-            cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
-            self._timeout_ms,
-            cv2.CAP_PROP_READ_TIMEOUT_MSEC,
-            self._timeout_ms,
-        ]
-        silence_opencv()
-        self._capture = cv2.VideoCapture(self._secret_url, cv2.CAP_FFMPEG, limits)
-        if not self._capture.isOpened():
-            raise SourceError(
-                f"cannot open {self.name}: no answer, no such stream, or user and "
-                "password refused"
-            )
-        self.fps = positive_or_none(self._capture.get(cv2.CAP_PROP_FPS))
 
 
 def list_cameras() -> list[Camera]:

@@ -86,5 +86,7 @@ class Window:
             self._started = now - time_s
         if self._is_live:
             return 1
-        early_s = self._started + time_s - now
-        return min(max(1, round(1000 * early_s)), MAX_KEY_WAIT_MS)
+        early_ms = round(1000 * (self._started + time_s - now))
+        if early_ms > MAX_KEY_WAIT_MS:  # what follows a gap is not kept back
+            self._started -= (early_ms - MAX_KEY_WAIT_MS) / 1000
+        return min(max(1, early_ms), MAX_KEY_WAIT_MS)

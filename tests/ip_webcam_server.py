@@ -1,7 +1,9 @@
 """A stand-in for a phone that runs IP Webcam, with faults on demand."""
 
 import base64
+import hashlib
 import json
+import re
 import socket
 import threading
 import time
@@ -42,7 +44,10 @@ class FakePhone:
         script: Per number of the connection to /video (the last one stays), a
             function that takes the frame's number and returns the bytes to send:
             None ends the connection, b"" sends nothing. Default: a good part.
-        video: Status of /video (200 works), or "html", "silent", "drip".
+        kind: How the login is asked for: "Basic", "Digest", "Digest SHA-256", or None
+            for an answer 401 that does not say.
+        video: Status of /video (200 works), or "html", "silent", "drip", or a function
+            that answers with the request's handler.
         shot: The same for /shot.jpg, or "truncated" for every other one.
         status: The same for /status.json.
         orientation: What /status.json says of it.
@@ -54,6 +59,7 @@ class FakePhone:
         *,
         fps=50.0,
         login=None,
+        kind=None,
         script=(),
         video=200,
         shot=200,
@@ -63,10 +69,13 @@ class FakePhone:
         port=0,
     ):
         self.fps, self.login, self.script = fps, login, list(script)
+        self.kind = kind
         self.orientation = orientation
         self.answers = {"/video": video, "/shot.jpg": shot, "/status.json": status}
         self.sent = -1  # number of the newest frame sent to anybody
         self.requests: list[str] = []
+        self.logins: list[str] = []  # the Authorization headers that came
+        self.nonce = "n0"  # of Digest; another one makes the old one stale
         self.connections = 0
         self._closing = threading.Event()
         self._open: set[socket.socket] = set()
@@ -132,11 +141,13 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         self.owner.requests.append(self.path)
         answer = self.owner.answers.get(path, 404)
-        if self.owner.login is not None:
-            login = base64.b64encode(":".join(self.owner.login).encode()).decode()
-            if self.headers["Authorization"] != f"Basic {login}":
-                answer = 401
-        if answer == "silent":
+        given = self.headers["Authorization"]
+        self.owner.logins += [given] if given else []
+        if self.owner.login is not None and not self._is_login(given or ""):
+            answer = 401
+        if callable(answer):
+            answer(self)
+        elif answer == "silent":
             self.owner._closing.wait()
         elif answer == "drip":
             self._drip()
@@ -156,8 +167,42 @@ class _Handler(BaseHTTPRequestHandler):
             body = json.dumps({"curvals": values}).encode()
             self._send(200, "application/json", body)
 
+    def _is_login(self, given: str) -> bool:
+        """Whether an Authorization header is the right one (RFC 7616, qop=auth)."""
+        kind, (user, password) = self.owner.kind or "Basic", self.owner.login
+        if kind == "Basic":
+            login = base64.b64encode(f"{user}:{password}".encode()).decode()
+            return given == f"Basic {login}"
+        fields = dict(re.findall(r'(\w+)="?([^",]*)"?', given.removeprefix("Digest ")))
+        name = "sha256" if "SHA-256" in kind else "md5"
+
+        def digest(*parts: str) -> str:
+            return hashlib.new(name, ":".join(parts).encode()).hexdigest()
+
+        response = digest(
+            digest(user, "cam, 1", password),
+            self.owner.nonce,
+            fields.get("nc", ""),
+            fields.get("cnonce", ""),
+            "auth",
+            digest("GET", self.path),
+        )
+        return given.startswith("Digest ") and fields.get("response") == response
+
+    def _demand(self) -> str:
+        """What asks for the login."""
+        if "Digest" not in self.owner.kind:
+            return f'{self.owner.kind} realm="cam"'
+        algorithm = self.owner.kind.partition(" ")[2] or "MD5"
+        return (
+            f'Digest realm="cam, 1", qop="auth,auth-int", nonce="{self.owner.nonce}", '
+            f'algorithm={algorithm}, Basic realm="cam"'
+        )
+
     def _send(self, status: int, kind: str, body: bytes) -> None:
         self.send_response(status)
+        if status == 401 and self.owner.kind:
+            self.send_header("WWW-Authenticate", self._demand())
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -9,6 +9,7 @@ from liveness.boxes import (
     box_wh,
     clip_box,
     intersection_over_union,
+    overlap_of_smaller,
     square_around,
 )
 
@@ -63,6 +64,23 @@ def test_overlap_is_a_share_and_symmetric(box, other):
 )
 def test_overlap_of_known_boxes(box, other, expected):
     assert intersection_over_union(box, other) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        ((2, 2, 4, 4), 1.0),
+        ((5, 0, 15, 10), 0.5),
+        ((-10, 0, 20, 1), 10 / 30),
+        ((10, 0, 20, 10), 0.0),
+        ((3, 3, 3, 9), 0.0),
+    ],
+    ids=["inside", "half of both", "across", "touching", "empty"],
+)
+def test_overlap_is_a_share_of_the_smaller_box(other, expected):
+    box = (0, 0, 10, 10)
+    assert overlap_of_smaller(box, other) == pytest.approx(expected)
+    assert overlap_of_smaller(other, box) == pytest.approx(expected)
 
 
 def test_box_turned_inside_out_has_no_area():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from liveness.collecting import COLUMNS, DatasetFolder, FaceCrop, source_of
+from liveness.dataset import read_dataset, read_table
 from liveness.errors import DatasetError, OutputError
 from liveness.images import read_image, write_image
 
@@ -104,6 +105,38 @@ def test_torn_last_line_is_removed(tmp_path):
     assert [row["file"] for row in rows_of(dataset.folder)] == ["1.png", "2.png"]
 
 
+SAVED_AGAIN = {  # what spreadsheet programs and editors make of a table
+    "mark": lambda text: text.encode("utf-8-sig"),
+    "Windows lines": lambda text: text.replace("\n", "\r\n").encode("utf-8-sig"),
+    "old Mac lines": lambda text: text.replace("\n", "\r").encode(),
+    "semicolons": lambda text: text.replace(",", ";").encode("utf-8-sig"),
+    "tabs": lambda text: text.replace(",", "\t").encode(),
+}
+
+
+@pytest.mark.parametrize("how", SAVED_AGAIN)
+def test_a_table_that_was_saved_again_is_read_and_grows(tmp_path, how):
+    folder = tmp_path / "out/real"
+    DatasetFolder(folder).add(SOURCE, crops(tmp_path, 2))
+    table = folder / "crops.csv"
+    saved = SAVED_AGAIN[how](table.read_text())
+    table.write_bytes(saved)
+
+    again = DatasetFolder(folder)
+    assert again.has(SOURCE) and table.read_bytes() == saved
+    again.add("b.mp4#ffff00001111", crops(tmp_path, 1))
+
+    assert table.read_bytes().startswith(saved)
+    assert DatasetFolder(folder).has("b.mp4#ffff00001111")
+    columns, rows = read_table(table)
+    assert tuple(columns) == COLUMNS
+    assert [row["file"] for row in rows] == ["1.png", "2.png", "3.png"]
+    assert [row["scale"] for row in rows] == ["2.7"] * 3
+    write_image(folder / "1.png", np.zeros((32, 32, 3), np.uint8))
+    samples = read_dataset([tmp_path / "out"])
+    assert {sample.crop_scale for sample in samples} == {2.7}
+
+
 @pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"\xff\xfe\x00bad\n"])
 def test_foreign_csv_is_refused(tmp_path, content):
     (tmp_path / "crops.csv").write_bytes(content)
@@ -151,7 +184,7 @@ def test_second_collector_is_refused_until_the_first_has_ended(tmp_path):
     first = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
     try:
         first.stdout.readline()
-        with pytest.raises(OutputError, match="another collector is writing to"):
+        with pytest.raises(OutputError, match="another run is writing to"):
             with DatasetFolder(folder):
                 pass
     finally:

@@ -12,6 +12,7 @@ from liveness.dataset import (
     Sample,
     crop_at_scale,
     describe,
+    files_of,
     read_crop,
     read_dataset,
     require_both_labels,
@@ -435,3 +436,34 @@ def test_folders_in_one_another_are_refused(tmp_path, monkeypatch, second, messa
         read_dataset([Path("a"), Path(second)])
     with pytest.raises(DatasetError, match="no pictures"):
         read_dataset([Path("a"), Path("ab")])  # beside one another, but empty
+
+
+def test_linked_folders_name_label_and_attack(tmp_path):
+    put(tmp_path, "data/real/1.png", "disk/x7/1.png", "disk/x7/sub/2.png")
+    (tmp_path / "data/fake").mkdir()
+    try:
+        (tmp_path / "data/fake/mask").symlink_to(tmp_path / "disk/x7")
+    except OSError:
+        pytest.skip("this system makes no links")
+    put_rows(tmp_path / "disk/x7", row("1.png"))
+
+    samples = read_dataset([tmp_path / "data"])
+
+    found = [(one.label, one.attack, one.source) for one in samples]
+    assert found == [
+        *(("fake", "mask", "a.mp4#1"), ("fake", "mask/sub", "fake/mask/sub")),
+        ("real", "", "real"),
+    ]
+    inside = {str(path.relative_to(tmp_path)) for path in files_of([tmp_path / "data"])}
+    assert "data/fake/mask/crops.csv" in inside and len(inside) == 4
+
+
+def test_a_picture_that_links_lead_to_twice_is_refused(tmp_path):
+    put(tmp_path, "a/real/1.png", "b/fake/1.png")
+    try:
+        (tmp_path / "a/fake").symlink_to(tmp_path / "b/fake")
+    except OSError:
+        pytest.skip("this system makes no links")
+
+    with pytest.raises(DatasetError, match="are one picture, which would be read twi"):
+        read_dataset([tmp_path / "a", tmp_path / "b"])

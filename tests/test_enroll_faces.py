@@ -12,6 +12,7 @@ import pytest
 
 from enroll_faces import main
 from liveness.cli import ROOT, run
+from liveness.enrolling import find_people
 from liveness.identity import KnownFaces, load_known, save_known
 from liveness.images import read_image, write_image
 
@@ -139,6 +140,21 @@ def test_unfit_pictures_are_named_and_left_out(people, file, capsys, spoil, mess
     assert len(load_known(file).names) == 4  # the good ones are in
 
 
+def test_somebody_behind_does_not_keep_a_picture_out(people, file, capsys):
+    image = cv2.resize(read_image(GRACE_TOO), (1280, 960))
+    image[:300, -400:] = cv2.resize(read_image(EILEEN), (400, 300))
+    picture = people / "Grace" / "queue.png"
+    write_image(picture, image)
+
+    assert enroll("-i", people, "-e", file) == 0
+
+    assert f"{picture}: 1 smaller face passed over" in capsys.readouterr().err
+    known = load_known(file)
+    assert known.names.count("Grace") == 3
+    distances = np.linalg.norm(known.encodings - known.encodings[-1], axis=1)
+    assert distances[[n == "Grace" for n in known.names]].max() < 0.4
+
+
 def test_picture_that_is_none(people, file, capsys):
     (people / "Grace" / "text.jpg").write_text("hello")
     assert enroll("-i", people, "-e", file) == 1
@@ -237,3 +253,11 @@ def test_help_is_quick():
     assert done.returncode == 0
     assert "--report PNG" in done.stdout
     assert time.monotonic() - started < 2  # numpy and cv2 alone take longer when busy
+
+
+def test_files_that_are_no_pictures_are_counted(tmp_path, caplog):
+    for name in ("anna.gif", "ben.heic", "carl.psd", "notes.txt", "more.txt"):
+        (tmp_path / name).touch()
+    caplog.set_level("INFO", logger="liveness")
+    assert set(find_people(tmp_path)) == {"anna", "ben"}
+    assert "only pictures are read; passed over: 2 .txt, 1 .psd" in caplog.text

@@ -1,5 +1,6 @@
 """Measuring and calibrating a model, on a dataset and on clips."""
 
+import argparse
 import csv
 import json
 import shutil
@@ -317,3 +318,19 @@ def test_model_without_a_card_cannot_be_calibrated(start, model, tmp_path, capsy
     pair = ["--real", REAL_PICTURE, "--fake", FAKE_PICTURE]
     assert start(*pair, "--calibrate") == 1
     assert "no card to write a threshold into" in capsys.readouterr().err
+
+
+def test_a_linked_folder_of_films_is_an_attack_of_its_own_name(tmp_path):
+    (tmp_path / "disk/x7").mkdir(parents=True)
+    (tmp_path / "disk/x7/1.mp4").touch()
+    (tmp_path / "fakes").mkdir()
+    try:
+        (tmp_path / "fakes/mask").symlink_to(tmp_path / "disk/x7")
+        (tmp_path / "replay").symlink_to(tmp_path / "disk/x7")
+    except OSError:
+        pytest.skip("this system makes no links")
+
+    for fake, attack in (("fakes", "mask"), ("replay", "replay")):
+        arguments = argparse.Namespace(real=[], fake=[tmp_path / fake])
+        ((found, _),) = evaluate_model._clips(arguments)
+        assert found == attack

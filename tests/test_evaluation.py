@@ -161,6 +161,18 @@ def test_scores_are_read_as_they_were_written(tmp_path):
     np.testing.assert_allclose(read.scores, faces.scores, atol=1e-6)
 
 
+def test_scores_that_a_spreadsheet_program_saved_again_are_read(tmp_path):
+    path = tmp_path / "s.csv"
+    write_scores(path, faces_of())
+    read = read_scores(path)
+    text = path.read_text(encoding="utf-8").replace(",", ";")
+    path.write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
+
+    again = read_scores(path)
+    assert again.paths == read.paths
+    np.testing.assert_array_equal(again.scores, read.scores)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

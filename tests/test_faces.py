@@ -1,10 +1,13 @@
 """The face detector on real portraits, and where its files come from."""
 
+import cv2
 import numpy as np
 import pytest
 import skimage.data
 from matplotlib.cbook import get_sample_data
 
+from benchmarks.faces import HEIGHTS, PLACES, SHAPES_WH, framings
+from benchmarks.usual_faces import find_faces, load_detector
 from liveness import faces
 from liveness.boxes import clip_box, intersection_over_union
 from liveness.errors import DetectorError
@@ -13,10 +16,14 @@ from liveness.faces import (
     DEFAULT_FOLDER,
     DETECTOR_FILES,
     PROTOTXT,
+    Detection,
     FaceDetector,
+    correct_anchors,
     ensure_detector_files,
+    near_faces,
 )
 from liveness.images import decode_image
+from make_examples import load_portraits
 
 FACE = (179, 58, 272, 177)  # of the astronaut, 512x512
 
@@ -43,6 +50,96 @@ def test_several_faces_best_first(detector, astronaut):
     found = detector.detect(np.hstack([dim, astronaut]))
     assert len(found) == 2
     assert found[0].confidence >= found[1].confidence
+
+
+@pytest.mark.parametrize("height", HEIGHTS)
+@pytest.mark.parametrize("shape", SHAPES_WH)
+def test_one_face_is_one_however_near(detector, shape, height):
+    """The network as published reports a second one in half of these framings."""
+    for framing in framings(shape, height):
+        (face,) = detector.detect(framing.image)
+        visible = clip_box(framing.box, framing.image.shape[:2])
+        assert intersection_over_union(face.box, visible) > 0.75
+
+
+@pytest.mark.parametrize("height", [0.3, 0.4, 0.6, 0.7])
+def test_two_people_stay_two(detector, height):
+    pairs = zip(
+        list(framings("3:4", height))[: len(PLACES)],
+        list(framings("3:4", height))[len(PLACES) :],
+        strict=True,
+    )
+    for left, right in pairs:
+        found = detector.detect(np.hstack([left.image, right.image]))
+        assert len(found) == 2
+        assert max(found[0].box[0], found[1].box[0]) >= left.image.shape[1] * 0.9
+
+
+def test_small_faces_beside_a_near_one_stay(detector, astronaut):
+    near = next(framings("4:3", 0.8)).image
+    small = cv2.resize(astronaut, (200, 200), interpolation=cv2.INTER_AREA)
+    near[:200, -200:] = small
+    found = detector.detect(near)
+
+    assert len(found) == 2
+    assert min(box[3] - box[1] for box in (one.box for one in found)) < 60
+
+
+@pytest.mark.parametrize("face_px", [24, 32, 48])
+def test_far_faces_are_those_of_the_network_as_published(detector, astronaut, face_px):
+    network = load_detector(DEFAULT_FOLDER)
+    zoom = face_px / (FACE[3] - FACE[1])
+    small = cv2.resize(astronaut, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
+    side = small.shape[0]
+    rng = np.random.default_rng(face_px)
+    seen = 0
+    for _ in range(20):
+        image = np.full((240, 320, 3), 90, np.uint8)
+        x, y = rng.integers(0, 320 - side), rng.integers(0, 240 - side)
+        image[y : y + side, x : x + side] = small
+        face = tuple(
+            (np.array(FACE) * zoom + (x, y, x, y)).round().astype(int).tolist()
+        )
+        published = find_faces(network, image, detector.confidence)
+        if any(intersection_over_union(box, face) > 0.5 for box in published):
+            seen += 1
+            boxes = [found.box for found in detector.detect(image)]
+            assert any(intersection_over_union(box, face) > 0.5 for box in boxes)
+    assert seen >= 15
+
+
+@pytest.mark.parametrize(
+    ("portrait", "shape", "height", "place"),
+    [(0, "1:1", 0.35, (0.5, 0.5)), (1, "16:9", 0.65, (0.65, 0.55))],
+    ids=["half of the face", "hair"],
+)
+def test_part_of_a_head_is_no_second_face(detector, portrait, shape, height, place):
+    person, (width, tall) = load_portraits()[portrait], SHAPES_WH[shape]
+    x_min, y_min, x_max, y_max = person.box
+    zoom = height * tall / (y_max - y_min)
+    left = place[0] * width - zoom * (x_min + x_max) / 2
+    top = place[1] * tall - zoom * (y_min + y_max) / 2
+    to_frame = np.array([[zoom, 0, left], [0, zoom, top]])
+    image = cv2.warpAffine(person.image, to_frame, (width, tall))
+    assert len(find_faces(load_detector(DEFAULT_FOLDER), image, 0.5)) > 1
+    assert len(detector.detect(image)) == 1
+
+
+@pytest.mark.parametrize(
+    ("heights", "near"),
+    [((), []), ((80,), [80]), ((45, 80), [80]), ((70, 80, 20), [80, 70])],
+    ids=["none", "one", "one behind", "two and one behind"],
+)
+def test_near_faces(heights, near):
+    found = [Detection((0, 0, 40, height), 0.9) for height in heights]
+    assert [face.box[3] for face in near_faces(found)] == near
+
+
+def test_another_network_is_left_as_it_is():
+    prototxt = (DEFAULT_FOLDER / PROTOTXT).read_bytes()
+    assert correct_anchors(prototxt) != prototxt
+    for other in (b"", b"layer {}", prototxt.replace(b"step: 100", b"step: 99")):
+        assert correct_anchors(other) == other
 
 
 def test_boxes_are_clipped_to_the_image(detector, astronaut):

@@ -6,8 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from liveness.errors import OutputError
-from liveness.files import check_output_files, write_atomically, write_new
+from liveness.errors import ImageError, OutputError
+from liveness.files import (
+    VIDEO_SUFFIXES,
+    check_output_files,
+    list_files,
+    write_atomically,
+    write_new,
+)
 
 
 def test_a_link_stays_and_leads_to_the_new_content(tmp_path):
@@ -69,6 +75,97 @@ def test_a_file_is_no_folder(tmp_path):
 
     with pytest.raises(OutputError, match=r"text\.txt' is a file"):
         check_output_files([tmp_path / "text.txt/x.json"])
+
+
+def listed(*folders, suffixes=(".png",), kind="pictures"):
+    return list_files(folders, suffixes, kind=kind, error=ImageError)
+
+
+def put(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+
+
+@pytest.fixture
+def link():
+    def make(name, target):
+        try:
+            name.symlink_to(target)
+        except OSError:
+            pytest.skip("this system makes no links")
+
+    return make
+
+
+def test_linked_folders_and_files_are_followed(tmp_path, link):
+    put(tmp_path, "disk/print/2.png", "disk/print/10.png", "one.png", "data/real/1.png")
+    link(tmp_path / "data/fake", tmp_path / "disk")
+    link(tmp_path / "data/real/2.png", tmp_path / "one.png")
+
+    names = [str(path.relative_to(tmp_path)) for path in listed(tmp_path / "data")]
+
+    assert names == [
+        *("data/fake/print/2.png", "data/fake/print/10.png"),
+        *("data/real/1.png", "data/real/2.png"),
+    ]
+
+
+def test_links_that_lead_back_end(tmp_path, link):
+    put(tmp_path, "beside/7.png", "data/a/1.png", "disk/2.png")
+    link(tmp_path / "data/a/up", tmp_path / "data")
+    link(tmp_path / "data/a/out", tmp_path)
+    link(tmp_path / "data/a/self", "self")
+    link(tmp_path / "data/disk", tmp_path / "disk")
+    link(tmp_path / "disk/back", tmp_path / "data")
+    link(tmp_path / "disk/here", ".")
+
+    names = [str(path.relative_to(tmp_path)) for path in listed(tmp_path / "data")]
+
+    assert names == ["data/a/1.png", "data/disk/2.png"]
+
+
+def test_a_file_of_two_names_is_listed_once_and_under_its_own(tmp_path, link):
+    put(tmp_path, "data/print/1.png")
+    link(tmp_path / "data/also", tmp_path / "data/print")
+    link(tmp_path / "data/a.png", tmp_path / "data/print/1.png")
+    link(tmp_path / "data2", tmp_path / "data")
+
+    (only,) = listed(tmp_path / "data", tmp_path / "data2")
+
+    assert only.samefile(tmp_path / "data/print/1.png")
+
+
+def test_files_of_other_kinds_are_counted_in_one_line(tmp_path, caplog):
+    put(tmp_path, "a/1.png", "a/2.PNG", "a/x.txt", "b/y.TXT", "b/z.json", "b/3.png")
+    put(tmp_path, "a/Makefile", "a/crops.csv", "b/Thumbs.db", "a/.hidden.txt")
+    caplog.set_level("INFO", logger="liveness")
+
+    assert len(listed(tmp_path / "a", tmp_path / "b")) == 3
+
+    (record,) = caplog.records
+    assert "only pictures are read; passed over: 2 .txt" in record.getMessage()
+    assert "1 .json" in caplog.text and "1 without an ending" in caplog.text
+    assert "db" not in caplog.text and "csv" not in caplog.text
+
+
+def test_a_folder_without_any_says_what_is_in_it(tmp_path):
+    put(tmp_path, "1.psd", "2.psd")
+    with pytest.raises(ImageError, match=r"no pictures in folder .*in it: 2 \.psd"):
+        listed(tmp_path)
+
+
+def test_a_link_that_leads_nowhere_is_told(tmp_path, link, caplog):
+    put(tmp_path, "1.png")
+    link(tmp_path / "fake", tmp_path / "unplugged")
+    assert listed(tmp_path) == [tmp_path / "1.png"]
+    assert f"link '{tmp_path / 'fake'}' leads nowhere" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".mts", ".m2ts", ".flv", ".ogv", ".M2TS"])
+def test_films_of_camcorders_are_listed(tmp_path, suffix):
+    put(tmp_path, f"film{suffix}")
+    assert len(listed(tmp_path, suffixes=VIDEO_SUFFIXES, kind="videos")) == 1
 
 
 @pytest.mark.parametrize("has_links", [True, False])

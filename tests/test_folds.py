@@ -4,6 +4,8 @@ import numpy as np
 
 from liveness.dataset import read_dataset
 from liveness.folds import measure_fold
+from liveness.pixels import load_pixels
+from liveness.recipe import TrainingOptions
 from livenessnet import LivenessNet
 
 
@@ -14,41 +16,37 @@ def test_people_left_out_are_in_no_background(sites, tmp_path, monkeypatch):
     (tmp_path / "one").mkdir()
     sites.rename(tmp_path / "one/home")
     samples = read_dataset([tmp_path / "one"])
-    options = training.TrainingOptions(epochs=1)
-    to_train = training.load_pixels(
-        samples, options, to_train=True, simulate_attacks=True
-    )
+    options = TrainingOptions(epochs=1)
+    to_train = load_pixels(samples, options, to_train=True, simulate_attacks=True)
     seen = []
 
-    def look(train_pixels, *_):
+    def look(train_pixels, *_, **__):
         seen.extend(train_pixels.samples)
         return None, {}
 
     monkeypatch.setattr(training, "train", look)
     monkeypatch.setattr(training, "score", lambda _, part: np.zeros(len(part.samples)))
     held_out = {"home/a", "home/b"}
-    filmed = training.load_pixels(samples, options)
+    filmed = load_pixels(samples, options)
     fold = measure_fold(to_train, filmed, held_out, LivenessNet, options, within="home")
 
     assert fold.parts == [sample.site for sample in fold.samples]
     assert set(fold.parts) == held_out
     shown = [{s.site, s.background} - {""} for s in seen]
     assert set().union(*shown) == {"home/c", "home/d"}
-    assert sum(len(sites) == 2 for sites in shown) > 5
+    assert sum(len(sites) == 2 for sites in shown) > 2
 
 
 def test_training_never_sees_what_is_left_out(sites, monkeypatch):
     from liveness import training
 
     samples = read_dataset([sites])
-    options = training.TrainingOptions(epochs=1)
-    to_train = training.load_pixels(
-        samples, options, to_train=True, simulate_attacks=True
-    )
-    filmed = training.load_pixels(samples, options)
+    options = TrainingOptions(epochs=1)
+    to_train = load_pixels(samples, options, to_train=True, simulate_attacks=True)
+    filmed = load_pixels(samples, options)
     seen = {}
 
-    def look(train_pixels, validation_pixels, *_):
+    def look(train_pixels, validation_pixels, *_, **__):
         seen.update(train=train_pixels, validation=validation_pixels)
         return None, {}
 

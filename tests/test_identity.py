@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+import enroll_faces
+import liveness_app_from_picture
 from liveness.cli import ROOT
 from liveness.dlib_faces import dlib_square, encode_face, find_landmarks
 from liveness.errors import EncodingsError, IdentityError
@@ -129,6 +131,37 @@ def test_find_match(at, tolerance, name):
     encoding = np.zeros(128)
     encoding[0] = at
     assert find_match(encoding, made_up("a", "b"), tolerance=tolerance).name == name
+
+
+@pytest.mark.parametrize(
+    ("places", "name", "distance"),
+    [
+        ({"many": (0.10, 0.7, 0.7, 0.7), "few": (0.20, 0.22)}, "few", 0.21),
+        ({"many": (0.20, 0.22, 0.7, 0.7), "few": (0.30, 0.30)}, "many", 0.21),
+        ({"many": (0.30, 0.32, 0.34), "few": (0.20,)}, "few", 0.20),
+        ({"many": (0.45, 0.65, 0.7)}, None, 0.55),
+    ],
+    ids=["lucky picture", "two pictures count", "only picture", "lucky stranger"],
+)
+def test_the_nearest_person_and_not_the_nearest_picture(places, name, distance):
+    names = tuple(person for person, at in places.items() for _ in at)
+    encodings = np.zeros((len(names), 128))
+    encodings[:, 0] = [place for at in places.values() for place in at]
+
+    match = find_match(np.zeros(128), KnownFaces(names, encodings))
+
+    assert match.name == name
+    assert match.distance == pytest.approx(distance)
+
+
+def test_one_default_tolerance():
+    assert all(
+        make_parser().parse_args(given).tolerance == FaceIdentifier(NOBODY).tolerance
+        for make_parser, given in (
+            (enroll_faces.build_parser, []),
+            (liveness_app_from_picture.build_parser, ["-i", "a.jpg"]),
+        )
+    )
 
 
 def test_nobody_known():

@@ -160,6 +160,62 @@ def test_verify_without_a_face_is_4(judge, tmp_path):
     assert code == 4 and found["verify"]["failed"] == "identity"
 
 
+def someone_behind(path, share):
+    """A picture of Grace with a smaller copy of another picture in its corner."""
+    image = cv2.resize(read_image(GRACE), (1280, 960))
+    small = read_image(path)
+    small = cv2.resize(small, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+    image[: small.shape[0], -small.shape[1] :] = small
+    return image
+
+
+@pytest.mark.parametrize(
+    ("nearest", "behind", "code", "failed"),
+    [
+        (0.9, 0.9, 0, None),
+        (0.9, 0.1, 0, None),
+        (0.1, 0.9, 3, "liveness"),
+    ],
+    ids=["both live", "a picture behind", "the nearest is fake"],
+)
+def test_verify_the_nearest(
+    use_classifier, known, tmp_path, capsys, nearest, behind, code, failed
+):
+    picture = tmp_path / "queue.png"
+    cv2.imwrite(str(picture), someone_behind(EILEEN, 0.7))
+    use_classifier(
+        lambda image, box: nearest if box[3] - box[1] > 240 else behind,
+    )
+    given = ["-i", str(picture), "--known", known, "--json", "--verify", "Grace"]
+    assert liveness_app_from_picture.main(given) == code
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert len(found["faces"]) == 2 and found["verify"]["failed"] == failed
+    assert f"{picture}: 1 smaller face passed over" in err
+
+
+def test_verify_somebody_behind_does_not_open(judge, tmp_path):
+    image = cv2.resize(read_image(EILEEN), (1280, 960))
+    image[:300, -400:] = cv2.resize(read_image(GRACE), (400, 300))
+    cv2.imwrite(str(tmp_path / "behind.png"), image)
+    code, found = judge(tmp_path / "behind.png", "--verify", "Grace")
+    assert {face["name"] for face in found["faces"]} == {"Grace", None}
+    assert (code, found["verify"]["failed"]) == (4, "identity")
+
+
+@pytest.mark.parametrize(
+    ("scores", "code", "failed"),
+    [((0.9, 0.9), 4, "several faces"), ((0.9, 0.1), 3, "liveness")],
+    ids=["two people", "a person and a picture"],
+)
+def test_verify_refuses_two_near_faces(judge, tmp_path, scores, code, failed):
+    pair = [cv2.resize(read_image(path), (480, 360)) for path in (GRACE, EILEEN)]
+    cv2.imwrite(str(tmp_path / "two.png"), np.hstack(pair))
+    rule = lambda image, box: scores[box[0] > 480]  # noqa: E731
+    found_code, found = judge(tmp_path / "two.png", "--verify", "Grace", score=rule)
+    assert (found_code, found["verify"]["failed"]) == (code, failed)
+
+
 def test_verify_says_the_result_in_words(use_classifier, known, capsys):
     use_classifier(lambda image, box: 0.9)
     given = ["-i", str(EILEEN), "--known", known, "--verify", "Grace"]

@@ -147,6 +147,36 @@ class TestAddress:
         assert (address.user, address.password) == ("c", "d")
         assert address.name == "http://[::1]:80/"
 
+    def test_signs_in_a_password_that_may_stand_as_they_are(self):
+        address = parse_address("rtsp://me:a@b%c:d!e@host:554/live")
+        assert (address.user, address.password) == ("me", "a@b%c:d!e")
+        assert address.name == "rtsp://host:554/live"
+        assert address.secret_url == "rtsp://me:a%40b%25c%3Ad%21e@host:554/live"
+
+    @pytest.mark.parametrize("scheme", ["http", "https", "rtsp", "rtsps"])
+    @pytest.mark.parametrize("sign", ["@", "#", "?", "/", "%", " ", "@/", "\\", ":"])
+    @pytest.mark.parametrize(
+        "shape",
+        [
+            "me:s3cr{}wOrd@host:554/live",
+            "me:123{}wOrd@host/live",  # reads as a host and its port
+            "me:{}s3cr{}wOrd@host",
+            "me:s3cr{}wOrd",
+            "me:s3cr%40wOrd{}host/",
+            "me:x@host/user=a_password=s3cr{}wOrd_channel=1.sdp",
+            "host/live;s3cr;wOrd{}",
+        ],
+    )
+    def test_no_piece_of_a_password_is_shown(self, scheme, sign, shape):
+        url = f"{scheme}://{shape.replace('{}', sign)}"
+        try:
+            address = parse_address(url)
+        except SourceError as error:
+            shown = str(error).removesuffix("192.168.83.33:8080")
+        else:
+            shown = address.name + repr(address).replace(address.target, "")
+        assert not [piece for piece in ("s3cr", "wOrd", "123") if piece in shown], shown
+
     @pytest.mark.parametrize(
         "url",
         [
@@ -273,6 +303,42 @@ class TestAuthentication:
                 read_frames(source, 2)
                 assert "s3cret" not in source.name + caplog.text
 
+    @pytest.mark.parametrize("kind", ["Basic", "Digest", "Digest SHA-256"])
+    @pytest.mark.parametrize("video", [200, 404], ids=["stream", "single pictures"])
+    def test_each_kind_of_login(self, kind, video):
+        login = ("mé", "pä:ss %41")
+        with (
+            FakePhone(login=login, kind=kind, video=video) as phone,
+            open_ip_webcam(phone.url, user=login[0], password=login[1]) as source,
+        ):
+            read_frames(source, 4)
+            assert source.details == "160x120, landscape"
+            assert {given.partition(" ")[0] for given in phone.logins} == {
+                kind.partition(" ")[0]  # the password was never sent in the open
+            }
+
+    def test_a_nonce_that_ran_out(self):
+        with (
+            FakePhone(login=("me", "x"), kind="Digest", video=404) as phone,
+            open_ip_webcam(phone.url, user="me", password="x") as source,
+        ):
+            read_frames(source, 2)
+            phone.nonce = "n1"
+            read_frames(source, 3)
+            assert source.state == "live"
+
+    @pytest.mark.parametrize("kind", ["Digest", "Digest SHA-256"])
+    def test_a_wrong_password_is_tried_once(self, kind):
+        with FakePhone(login=("me", "x"), kind=kind) as phone:
+            with pytest.raises(SourceError, match="401: user and password refused"):
+                open_ip_webcam(phone.url, user="me", password="wrong")
+            assert len(phone.logins) == 1
+
+    def test_a_kind_of_login_that_is_not_known(self):
+        with FakePhone(login=("me", "x"), kind="Negotiate") as phone:
+            with pytest.raises(SourceError, match="login by negotiate; expected Basic"):
+                open_ip_webcam(phone.url, user="me", password="x")
+
     @pytest.mark.parametrize("login", ["", "me:s3cret@"])
     def test_a_refusal_ends_at_once_without_the_password(self, login, caplog):
         caplog.set_level(logging.DEBUG)
@@ -312,6 +378,137 @@ class TestTls:
                 open_ip_webcam(phone.url)
             with open_ip_webcam(phone.url, verify_tls=False) as source:
                 read_frames(source, 3)
+
+
+def answer_with(kind, body, *, length=False):
+    """A camera's answer: a content type (None for none) and bytes, then the end."""
+
+    def answer(handler):
+        handler.send_response(200)
+        if kind is not None:
+            handler.send_header("Content-Type", kind)
+        if length:
+            handler.send_header("Content-Length", str(len(body)))
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        handler.wfile.write(body)
+        handler.close_connection = True
+
+    return answer
+
+
+def redirect_to(location):
+    """An answer that leads elsewhere."""
+
+    def answer(handler):
+        handler.send_response(302)
+        handler.send_header("Location", location)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    return answer
+
+
+class TestOddServers:
+    @pytest.mark.parametrize("length", [True, False], ids=["length", "no length"])
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            *("image/jpg", "Image/JPEG; charset=binary", "image/pjpeg"),
+            *("application/octet-stream", "", None, "jpeg"),
+        ],
+    )
+    def test_a_picture_by_another_name(self, kind, length, caplog):
+        with (
+            FakePhone(video=answer_with(kind, jpegs(1)[0], length=length)) as phone,
+            open_ip_webcam(phone.url + "/video", timeout_s=3) as source,
+        ):
+            read_frames(source, 3)
+            assert "reconnecting" not in caplog.text
+
+    @pytest.mark.parametrize("kind", ["application/octet-stream", "", "video/x-mjpeg"])
+    @pytest.mark.parametrize("wrap", [lambda jpeg: jpeg, lambda jpeg: part(0, jpeg)])
+    def test_a_stream_by_another_name(self, kind, wrap, quick):
+        def answer(handler):
+            answer_with(kind, b"")(handler)
+            for jpeg in jpegs(200):
+                handler.wfile.write(wrap(jpeg))
+                time.sleep(0.02)
+
+        with (
+            FakePhone(video=answer) as phone,
+            open_ip_webcam(phone.url + "/video") as source,
+        ):
+            numbers = [read_number(frame.image) for frame in read_frames(source, 10)]
+            assert numbers == sorted(set(numbers)) and len(phone.requests) == 1
+
+    @pytest.mark.parametrize(
+        ("kind", "body", "message"),
+        [
+            ("text/html", b"<html>", "sends text/html, not MJPEG or JPEG: open it"),
+            ("video/mp4", b"\0" * 5000, "sends video/mp4, .* address of"),
+            ("image/png", b"\x89PNG\r\n\x1a\n", "sends image/png"),
+            ("", b"\0" * 9000, "sends no content type, and neither"),
+            (None, b"", "sends no content type, and neither"),
+            ("text/plain", b"camera is off", "sends text/plain, and neither"),
+            ("x/\x1b[31m", b"", r"sends x/\?\[31m"),
+        ],
+    )
+    def test_no_pictures_is_said(self, kind, body, message):
+        with FakePhone(video=answer_with(kind, body)) as phone:
+            with pytest.raises(SourceError, match=message):
+                open_ip_webcam(phone.url + "/video", timeout_s=3)
+
+    @pytest.mark.parametrize("drips", ["headers", "body"])
+    def test_a_status_in_drips_does_not_delay(self, drips):
+        def answer(handler):
+            if drips == "body":
+                answer_with("application/json", b"{")(handler)
+            else:
+                handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            while not phone._closing.wait(0.05):
+                handler.wfile.write(b" ")
+
+        with FakePhone(status=answer) as phone:
+            began = time.monotonic()
+            with open_ip_webcam(phone.url, timeout_s=4) as source:
+                assert time.monotonic() - began < 1.5
+                read_frames(source, 1)
+
+    @pytest.mark.parametrize("where", ["/real?x=1", "real?x=1", "//{place}/real?x=1"])
+    @pytest.mark.parametrize("kind", ["Basic", "Digest"])
+    def test_a_redirect_on_the_same_server(self, where, kind):
+        with FakePhone(login=("me", "x"), kind=kind) as phone:
+            place = phone.url.partition("//")[2]
+            phone.answers["/go"] = redirect_to(where.format(place=place))
+            phone.answers["/real"] = answer_with("image/jpeg", jpegs(1)[0], length=True)
+            with open_ip_webcam(phone.url + "/go", user="me", password="x") as source:
+                read_frames(source, 3)
+            assert "/real?x=1" in phone.requests
+
+    def test_a_redirect_to_another_server_is_said_and_not_followed(self):
+        with FakePhone() as other, FakePhone(login=("me", "x"), kind="Basic") as phone:
+            phone.answers["/go"] = redirect_to(f"{other.url}/video?token=s3cret")
+            message = f"answers 302 Found, to another server: give {other.url}/video if"
+            with pytest.raises(SourceError, match=message) as error:
+                open_ip_webcam(phone.url + "/go", user="me", password="x")
+            assert other.requests == [] and "s3cret" not in str(error.value)
+
+    @pytest.mark.parametrize(
+        ("where", "message"),
+        [
+            ("/go", "redirects in a circle"),
+            ("", "redirects in a circle"),
+            ("file:///etc/passwd", "to no address of a camera"),
+            ("http://me:s3/cret@host/", "to no address of a camera"),
+        ],
+    )
+    def test_a_redirect_that_leads_nowhere(self, where, message):
+        with FakePhone() as phone:
+            phone.answers["/go"] = redirect_to(where)
+            with pytest.raises(SourceError, match=message) as error:
+                open_ip_webcam(phone.url + "/go")
+            assert "s3" not in str(error.value)
 
 
 class TestFirstConnection:

@@ -12,7 +12,8 @@ import pytest
 from apps import ScriptedSource, frames, waiting
 from liveness import window as window_module
 from liveness.errors import OutputError
-from liveness.frames import Frame
+from liveness.ffmpeg import av
+from liveness.frames import Frame, VideoFile
 from liveness.live import (
     Decisions,
     EventLines,
@@ -205,17 +206,68 @@ def test_recording_into_a_missing_folder_fails_at_once(tmp_path):
         VideoRecorder(tmp_path / "missing" / "out.mp4", fps=10, is_live=False)
 
 
-def test_a_video_that_broke_off_is_an_error_and_the_old_one_stays(tmp_path):
+@pytest.fixture
+def full_disk():
+    """From now on no file may grow beyond two kilobytes."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("count", [3, 60], ids=["at the end", "on the way"])
+def test_a_video_that_broke_off_is_an_error_and_the_old_one_stays(
+    tmp_path, full_disk, count
+):
     old = tmp_path / "out.mp4"
     old.write_bytes(b"old")
+    noise = np.random.default_rng(0).integers(0, 255, (count, 64, 64, 3), np.uint8)
     recorder = VideoRecorder(old, fps=10, is_live=False)
-    run(frames(3), ["real"], [recorder])
-    recorder._writer.release()
-    (part,) = tmp_path.glob(".*part.mp4")
-    part.write_bytes(part.read_bytes()[:100])
-    with pytest.raises(OutputError, match="disk full"):
-        recorder.close()
+    full_disk()
+    with pytest.raises(OutputError, match=r"out\.mp4.* 64x64 .*file too large"):
+        try:
+            items = [Frame(image, n, n / 10, 0.0) for n, image in enumerate(noise)]
+            run(items, [None], [recorder])
+        finally:
+            recorder.close()
     assert old.read_bytes() == b"old" and list(tmp_path.iterdir()) == [old]
+
+
+@pytest.mark.parametrize(
+    ("fps", "times"),
+    [
+        (240, np.arange(48) / 240),
+        (30000 / 1001, np.arange(30) * 1001 / 30000),
+        (16, [0, 0.063, 0.125, 0.375, 1.0, 1.063, 4.0, 4.063]),
+        (None, [0, 0.5, 0.51, 2.0]),
+        (0.25, [0, 4, 8, 12]),
+    ],
+    ids=["240 fps", "NTSC", "variable", "unknown", "time lapse"],
+)
+def test_a_recording_keeps_the_films_clock(tmp_path, fps, times):
+    image = np.full((120, 160, 3), 60, np.uint8)
+    items = [Frame(image, n, 3 + time_s, 0.0) for n, time_s in enumerate(times)]
+    recorder = VideoRecorder(tmp_path / "out.mp4", fps=fps, is_live=False)
+    run(items, [None], [recorder])
+    recorder.close()
+    with VideoFile(tmp_path / "out.mp4") as video:
+        shown = [frame.time_s for frame in iter(video.read, None)]
+    assert shown == pytest.approx(list(times), abs=2e-4)
+
+
+def test_a_recording_plays_everywhere_and_keeps_the_colours(tmp_path):
+    image = np.zeros((200, 301, 3), np.uint8)
+    image[:, :100], image[:, 100:200], image[:, 200:] = (0, 0, 200), 60, (180, 90, 0)
+    recorder = VideoRecorder(tmp_path / "out.mp4", fps=10, is_live=False)
+    run([Frame(image, n, n / 10, 0.0) for n in range(3)], [None], [recorder])
+    recorder.close()
+    with av.open(str(tmp_path / "out.mp4")) as video:
+        codec = video.streams.video[0].codec_context
+        assert (codec.name, codec.pix_fmt) == ("h264", "yuv420p")
+    with VideoFile(tmp_path / "out.mp4") as video:
+        shown = video.read().image
+    for column in (50, 150, 250):
+        assert np.abs(shown[150, column].astype(int) - image[150, column]).max() < 12
 
 
 def fake_gui(keys=(), visible=1.0):
@@ -251,6 +303,25 @@ def test_window_is_opened_once_without_a_toolbar():
     run(frames(3), ["real"], [Window("t", gui, is_live=True)], is_live=True)
     (flags,) = gui.opened
     assert flags & cv2.WINDOW_GUI_NORMAL
+
+
+def test_window_plays_on_at_its_speed_after_a_gap(monkeypatch):
+    clock = types.SimpleNamespace(now=5.0)
+    clock.monotonic = lambda: clock.now
+    monkeypatch.setattr(window_module, "time", clock)
+    gui, waits = fake_gui(), []
+
+    def wait_key(wait_ms):
+        waits.append(wait_ms)
+        clock.now += wait_ms / 1000
+        return -1
+
+    gui.waitKey = wait_key
+    image = np.zeros((10, 10, 3), np.uint8)
+    times = [0, 3600, 3600.04, 3600.08]
+    items = [Frame(image, n, time_s, 0.0) for n, time_s in enumerate(times)]
+    run(items, [None], [Window("t", gui, is_live=False)])
+    assert waits[1:] == pytest.approx([1000, 40, 40], abs=1)
 
 
 def test_only_what_is_shown_is_resized():

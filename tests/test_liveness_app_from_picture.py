@@ -8,6 +8,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 import liveness_app_from_picture as app
 from apps import ROOT, save_tiny_model
@@ -164,3 +165,12 @@ def test_help_as_a_process():
         text=True,
     )
     assert done.returncode == 0 and "--output" in done.stdout
+
+
+def test_formats_that_are_read_only_are_annotated_as_png(start, capsys, tmp_path):
+    Image.open(REAL).save(tmp_path / "one.gif")
+    output = tmp_path / "out"
+    assert start("-i", tmp_path / "one.gif", "--output", output) == 0
+    assert [path.name for path in output.iterdir()] == ["one.png"]
+    assert start("-i", REAL, "--output", tmp_path / "two.gif") == 1
+    assert "expected a name ending in .bmp" in capsys.readouterr().err

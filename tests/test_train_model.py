@@ -75,7 +75,9 @@ def test_card_says_how_the_model_was_made(trained):
 
 
 def test_threshold_is_of_equal_error_on_the_part_that_validates(trained, small_dataset):
-    from liveness.training import TrainingOptions, load_pixels, score
+    from liveness.pixels import load_pixels
+    from liveness.recipe import TrainingOptions
+    from liveness.training import score
 
     _, validation, _ = split_samples(
         read_dataset([small_dataset]), validation_share=0.2, seed=42

@@ -20,21 +20,24 @@ pytest.importorskip("tensorflow")
 import keras
 from keras.losses import CategoricalCrossentropy
 
+from liveness import pixels as pixels_module
 from liveness import training as subject
+from liveness.pixels import SIMULATED, SIMULATED_EACH, load_pixels
+from liveness.recipe import TrainingOptions
 from liveness.training import (
     LABEL_SMOOTHING,
-    SIMULATED,
-    SIMULATED_EACH,
     SIMULATED_SHARE,
-    TrainingOptions,
     drawing_weights,
-    load_pixels,
     score,
     train,
     train_average,
 )
 
 OPTIONS = TrainingOptions(epochs=2, batch_size=16, seed=3)
+
+
+def batches_of(pixels, options=OPTIONS):
+    return subject._TrainingBatches(pixels, options, 4, first_epoch=0)
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +223,7 @@ def test_a_simulated_attack_without_background_stays_where_the_picture_was(
     crop[20:90, 5:80] = np.random.default_rng(0).integers(60, 200, (70, 75, 3))
     write_crops(tmp_path / "real", [crop], source="a.mp4#1")
     (sample,) = read_dataset([tmp_path])
-    attack, _ = subject._crop_of(sample, None, kind, np.random.default_rng(1))
+    attack, _ = pixels_module._crop_of(sample, None, kind, np.random.default_rng(1))
 
     assert attack.shape == crop.shape
     assert (attack[20:90, 5:80] != crop[20:90, 5:80]).mean() > 0.5
@@ -246,7 +249,7 @@ def test_nothing_is_simulated_on_a_black_crop(tmp_path):
     (sample,) = read_dataset([tmp_path])
     for seed in range(8):
         rng = np.random.default_rng(seed)
-        assert not subject._crop_of(sample, None, KINDS[0], rng)[0].any()
+        assert not pixels_module._crop_of(sample, None, KINDS[0], rng)[0].any()
 
 
 def test_a_batch_shows_what_its_truths_say(samples, monkeypatch):
@@ -259,50 +262,48 @@ def test_a_batch_shows_what_its_truths_say(samples, monkeypatch):
 
     loaded = load_pixels(samples, OPTIONS, to_train=True)
     is_real = np.array([sample.is_bona_fide for sample in loaded.samples])
-    monkeypatch.setattr(subject.PixelFile, "read", painted)
+    monkeypatch.setattr(pixels_module.PixelFile, "read", painted)
 
     def seen_as_filmed(picture, rng, *, side_px, is_wide):
         assert is_wide == (picture.min() > 100)
         return picture[:side_px, :side_px]
 
     monkeypatch.setattr(subject, "another_camera", seen_as_filmed)
-    images, truths = next(iter(subject._training_batches(loaded, OPTIONS)))
-    seen = np.rint(images.numpy()[:, 0, 0] * 255)
+    images, truths = batches_of(loaded)[0]
+    seen = np.rint(images[:, 0, 0] * 255)
     for view, base in enumerate((0, 100)):
         there = seen[:, 3 * view] > 0
         assert there.sum() >= OPTIONS.batch_size - 2
-        expected = base + np.where(truths.numpy()[there, view, 1] == 1, 50, 20)
+        expected = base + np.where(truths[there, view, 1] == 1, 50, 20)
         np.testing.assert_array_equal(seen[there, 3 * view], expected)
 
 
 def test_training_draws_are_seeded_and_balanced(pixels):
     training, _ = pixels
-    first, second = (
-        next(iter(subject._training_batches(training, OPTIONS))) for _ in range(2)
-    )
+    first, second = (batches_of(training)[0] for _ in range(2))
 
     for one, other in zip(first, second, strict=True):
-        np.testing.assert_array_equal(one.numpy(), other.numpy())
+        np.testing.assert_array_equal(one, other)
     options = dataclasses.replace(OPTIONS, seed=OPTIONS.seed + 1)
-    third = next(iter(subject._training_batches(training, options)))
-    assert (first[0].numpy() != third[0].numpy()).any()
+    third = batches_of(training, options)[0]
+    assert (first[0] != third[0]).any()
     images, targets = first
     side, views = OPTIONS.input_size_px, len(OPTIONS.view_scales)
     assert images.shape == (OPTIONS.batch_size, side, side, 3 * views)
     assert targets.shape == (OPTIONS.batch_size, views, len(LABELS))
     for view in range(views):
-        assert 2 <= targets.numpy()[:, view, 0].sum() <= 14
+        assert 2 <= targets[:, view, 0].sum() <= 14
 
 
 def test_missing_view_is_as_often_real_as_fake(pixels):
     training, _ = pixels
     for number, (images, targets) in enumerate(
-        subject._training_batches(training, OPTIONS).take(4)
+        batches_of(training)[number] for number in range(4)
     ):
-        face, around = images.numpy()[..., :3], images.numpy()[..., 3:]
+        face, around = images[..., :3], images[..., 3:]
         absent = ~around.any(axis=(1, 2, 3))
         assert absent.sum() == 2, number
-        assert sorted(targets.numpy()[absent, 1, 0]) == [0, 1]
+        assert sorted(targets[absent, 1, 0]) == [0, 1]
         assert face.any(axis=(1, 2, 3)).all()
 
 
@@ -336,18 +337,17 @@ def test_surroundings_of_one_label_only_teach_nothing(samples, bare):
         for one in samples
     ]
     loaded = load_pixels(mixed, OPTIONS, to_train=True)
-    images, targets = next(iter(subject._training_batches(loaded, OPTIONS)))
+    images, targets = batches_of(loaded)[0]
 
-    assert images.numpy()[..., :3].any(axis=(1, 2, 3)).all()
-    assert not images.numpy()[..., 3:].any()
-    assert targets.numpy()[:, 1, 0].mean() == 0.5
+    assert images[..., :3].any(axis=(1, 2, 3)).all()
+    assert not images[..., 3:].any()
+    assert targets[:, 1, 0].mean() == 0.5
 
 
 def test_validation_classes_weigh_alike(pixels):
     _, validation = pixels
     uneven = validation.only(lambda s: s.is_bona_fide or s.attack == "print")
-    (batch,) = subject._validation_batches(uneven)
-    images, targets, weights = (part.numpy() for part in batch)
+    images, targets, weights = subject._ValidationBatches(uneven)[0]
 
     expected = uneven.read(slice(None)) / np.float32(255)
     np.testing.assert_allclose(images, expected, atol=1e-6)
@@ -359,9 +359,9 @@ def test_validation_classes_weigh_alike(pixels):
 def test_missing_view_does_not_validate(samples):
     bare = [dataclasses.replace(one, crop_scale=None) for one in samples]
     loaded = load_pixels([*samples, *bare], OPTIONS)
-    ((_, _, weights),) = subject._validation_batches(loaded)
+    _, _, weights = subject._ValidationBatches(loaded)[0]
 
-    there = weights.numpy() > 0
+    there = weights > 0
     assert there[:, 0].all()
     assert list(there[:, 1]) == [True] * len(samples) + [False] * len(bare)
 
@@ -374,8 +374,8 @@ def test_classes_weigh_alike_in_a_view_that_some_lack(samples):
         for one in samples
     ]
     loaded = load_pixels(mixed, OPTIONS)
-    ((_, targets, weights),) = subject._validation_batches(loaded)
-    totals = (targets.numpy() * weights.numpy()[..., None]).sum(axis=0)
+    _, targets, weights = subject._ValidationBatches(loaded)[0]
+    totals = (targets * weights[..., None]).sum(axis=0)
 
     np.testing.assert_allclose(totals, len(samples) / 2, rtol=1e-5)
 
@@ -420,7 +420,7 @@ def test_training_stops_early_and_keeps_the_best_weights(
 
     losses = history["val_loss"]
     assert len(losses) < options.epochs
-    batches = subject._validation_batches(validation)
+    batches = subject._ValidationBatches(validation)
     learner = LivenessNet.each_view(model)
     learner.compile(
         loss=CategoricalCrossentropy(from_logits=True, label_smoothing=LABEL_SMOOTHING)
