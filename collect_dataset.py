@@ -91,11 +91,15 @@ def collect(
     from liveness.progress import Progress
 
     ensure_detector_files(detector)
-    dataset, tally = DatasetFolder(output), Tally()
-    wanted = tally.choose(videos, dataset)
-    if not wanted:
-        return tally
-    with tempfile.TemporaryDirectory() as spool, Progress("frames read") as progress:
+    tally = Tally()
+    with (
+        DatasetFolder(output) as dataset,
+        tempfile.TemporaryDirectory() as spool,
+        Progress("frames read") as progress,
+    ):
+        wanted = tally.choose(videos, dataset)
+        if not wanted:
+            return tally
         found = examine_videos(
             list(wanted),
             detector_folder=detector,

@@ -60,17 +60,17 @@ def collect(
     from liveness.faces import FaceDetector
     from liveness.progress import Progress
 
-    dataset, tally = DatasetFolder(output), Tally()
+    tally = Tally()
     finder = FaceDetector(detector, confidence=confidence)
-    wanted = tally.choose(pictures, dataset)
-    with Progress("pictures", total=len(wanted)) as progress:
+    with DatasetFolder(output) as dataset, Progress("pictures") as progress:
+        wanted = tally.choose(pictures, dataset)
         for done, (path, source) in enumerate(wanted.items(), 1):
             try:
                 examined = examine_image(path, finder)
             except ImageError as error:
                 examined = Examined(0, 0, (), str(error))
             tally.count(path, examined, saved=dataset.add(source, examined.crops))
-            progress.show(done)
+            progress.show(done, len(wanted))
     return tally
 
 

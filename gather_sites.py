@@ -9,6 +9,7 @@ train_model.py and leave_sites_out.py keep sites apart.
 """
 
 import argparse
+import itertools
 import logging
 import sys
 import tempfile
@@ -26,7 +27,8 @@ from liveness.cli import (
 from liveness.errors import DatasetError, LivenessError
 
 if TYPE_CHECKING:
-    from liveness.collecting import Tally
+    from liveness.collecting import DatasetFolder, Tally
+    from liveness.faces import FaceDetector
 
 REPLAY = "replay"  # what the fakes among the videos are
 
@@ -65,10 +67,10 @@ def gather(arguments: argparse.Namespace) -> "Tally":
     Raises:
         DatasetError: If the input is no folder or has neither frames.csv nor videos.
     """
-    from liveness.collecting import DatasetFolder, Tally, source_of
-    from liveness.examining import examine_image, examine_video
+    from liveness.collecting import DatasetFolder, Tally
     from liveness.faces import FaceDetector
-    from liveness.frames import VideoFile
+    from liveness.files import make_output_folder
+    from liveness.locks import lock_folder
     from liveness.progress import Progress
 
     if not arguments.input.is_dir():
@@ -80,35 +82,56 @@ def gather(arguments: argparse.Namespace) -> "Tally":
             "pictures, or videos/SITE_real.* and videos/SITE_fake.*"
         )
     detector = FaceDetector(arguments.detector, confidence=arguments.confidence)
-    folders: dict[Path, DatasetFolder] = {}
+    make_output_folder(arguments.output)
     tally = Tally()
-    with Progress("inputs", total=len(work)) as progress:
-        for number, (path, where, is_video) in enumerate(work, 1):
-            progress.show(number)
-            tally.inputs += 1
-            if where not in folders:
-                folders[where] = DatasetFolder(arguments.output / where)
-            folder = folders[where]
-            try:
-                source = source_of(path)
-                if folder.has(source):
-                    tally.known += 1
-                    continue
-                with tempfile.TemporaryDirectory() as spool:
-                    if is_video:
-                        with VideoFile(path) as video:
-                            step = max(1, video.frame_count // arguments.per_video)
-                        examined = examine_video(
-                            path, detector, every_n_frames=step, spool=Path(spool)
-                        )
-                    else:
-                        examined = examine_image(path, detector)
-                    saved = folder.add(source, examined.crops)
-                tally.count(path, examined, saved=saved)
-            except (LivenessError, OSError) as error:
-                tally.failed += 1
-                logger.warning("warning: %s", error)
+    work.sort(key=_folder_of)  # so that each folder is opened once
+    with lock_folder(arguments.output), Progress("inputs", total=len(work)) as progress:
+        for where, inputs in itertools.groupby(work, key=_folder_of):
+            with DatasetFolder(arguments.output / where) as folder:
+                for path, _, is_video in inputs:
+                    tally.inputs += 1
+                    progress.show(tally.inputs)
+                    try:
+                        _take(path, is_video, folder, detector, arguments, tally)
+                    except (LivenessError, OSError) as error:
+                        tally.failed += 1
+                        logger.warning("warning: %s", error)
     return tally
+
+
+def _folder_of(item: tuple[Path, Path, bool]) -> Path:
+    """Where the crops of an input go."""
+    return item[1]
+
+
+def _take(
+    path: Path,
+    is_video: bool,
+    folder: "DatasetFolder",
+    detector: "FaceDetector",
+    arguments: argparse.Namespace,
+    tally: "Tally",
+) -> None:
+    """Collect from one picture or video, unless the folder has it already."""
+    from liveness.collecting import source_of
+    from liveness.examining import examine_image, examine_video
+    from liveness.frames import VideoFile
+
+    source = source_of(path)
+    if folder.has(source):
+        tally.known += 1
+        return
+    with tempfile.TemporaryDirectory() as spool:
+        if is_video:
+            with VideoFile(path) as video:
+                step = max(1, video.frame_count // arguments.per_video)
+            examined = examine_video(
+                path, detector, every_n_frames=step, spool=Path(spool)
+            )
+        else:
+            examined = examine_image(path, detector)
+        saved = folder.add(source, examined.crops)
+    tally.count(path, examined, saved=saved)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -19,6 +19,7 @@ from liveness.model_files import (
 from liveness.preprocess import crop_face, model_input
 
 BATCH_SIZE = 32  # faces per run of the network; bounds the memory for long lists
+ROUNDING = 1e-3  # by which a runtime's probabilities may lie outside 0 to 1
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class LivenessClassifier:
 
         Raises:
             ValueError: If a box is empty or lies outside the image.
+            ModelError: As ``score_crops``.
         """
         scale = self.card.crop_scale
         scores = self.score_crops([crop_face(image, box, scale=scale) for box in boxes])
@@ -111,6 +113,9 @@ class LivenessClassifier:
 
         Returns:
             (N,) float32, 0 to 1.
+
+        Raises:
+            ModelError: If an output of the network is no probability.
         """
         scores = np.empty(len(crops), np.float32)
         for start in range(0, len(crops), BATCH_SIZE):
@@ -120,11 +125,22 @@ class LivenessClassifier:
                 view_scales=self.card.view_scales,
                 side_px=self.card.input_size_px,
             )
-            outputs = self._network(batch)
+            outputs = self._checked(self._network(batch))
             # Older models end in two sigmoids, which need not add up to 1.
             total = np.maximum(outputs.sum(axis=1), np.finfo(np.float32).tiny)
             scores[start : start + len(batch)] = outputs[:, self._real] / total
         return scores
+
+    def _checked(self, outputs: np.ndarray) -> np.ndarray:
+        """The outputs, which must be probabilities."""
+        # Written so that a NaN fails too.
+        if not ((outputs >= -ROUNDING) & (outputs <= 1 + ROUNDING)).all():
+            raise ModelError(
+                f"model {self._name} gives {outputs.min():.3g} to {outputs.max():.3g}, "
+                "expected probabilities from 0 to 1: it is damaged, or its last layer "
+                "has no softmax"
+            )
+        return outputs.clip(0, 1)
 
     def _prediction(self, score: float) -> Prediction:
         return Prediction(REAL if score >= self.threshold else FAKE, score)

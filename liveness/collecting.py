@@ -14,7 +14,8 @@
     side of the crop over the longer side of the face
 
 A source goes in as a whole or not at all: its crops are written first, then all
-its rows at once, and a failure takes back what was written of it.
+its rows at once, and a failure takes back what was written of it. One process at a
+time writes to a folder, and no crop ever takes the place of another file.
 """
 
 import csv
@@ -23,15 +24,17 @@ import io
 import logging
 import os
 import re
-import tempfile
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from liveness.boxes import Box
 from liveness.cli import EXIT_FAILED, EXIT_OK
 from liveness.errors import DatasetError, OutputError
-from liveness.files import write_atomically
+from liveness.files import make_output_folder, write_atomically, write_new
+from liveness.locks import lock_folder
 from liveness.tables import ENCODING, delimiter_of
 
 CSV_NAME = "crops.csv"
@@ -88,30 +91,36 @@ class Examined:
 
 
 class DatasetFolder:
-    """A folder of crops that grows; one process writes to it at a time.
+    """A folder of crops that grows; a context manager that keeps others out of it.
 
     Args:
         folder: Created if missing.
 
     Raises:
-        OutputError: If it cannot be created or written.
+        OutputError: If it cannot be created or written, or another process collects
+            into it.
         DatasetError: If its crops.csv is not one.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._stack = ExitStack()
         self._csv = folder / CSV_NAME
         self._delimiter = ","  # as the table that is there has it
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()  # before an hour of work
-        except OSError as error:
-            raise OutputError(
-                f"cannot write to output folder '{folder}': "
-                f"{(error.strerror or str(error)).lower()}"
-            ) from error
+        self._whole: bytes | None = None  # the table without a torn last line
+        make_output_folder(folder)
         self._contents = self._read_contents()
         self._last_number = self._highest_number()
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(lock_folder(self.folder))
+        # Others may have written before.
+        self._contents = self._read_contents()
+        self._last_number = self._highest_number()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
 
     def has(self, source: str) -> bool:
         """Whether crops of this file, under whatever name, are in the folder."""
@@ -126,19 +135,20 @@ class DatasetFolder:
         Raises:
             OutputError: If the folder cannot be written or the disk is full.
         """
+        last_number = self._last_number
         written: list[Path] = []
         rows: list[tuple] = []
         try:
-            for number, crop in enumerate(crops, self._last_number + 1):
-                path = self.folder / f"{number}.png"
-                data = crop.png if isinstance(crop.png, bytes) else None
-                written.append(path)
-                write_atomically(path, crop.png.read_bytes() if data is None else data)
-                rows.append(_row(path.name, source, crop))
+            for crop in crops:
+                is_file = isinstance(crop.png, Path)
+                png = crop.png.read_bytes() if is_file else crop.png
+                written.append(self._save(png))
+                rows.append(_row(written[-1].name, source, crop))
             self._append(rows)
         except BaseException as error:  # also Ctrl-C: no crop without its row
             for path in written:
                 path.unlink(missing_ok=True)
+            self._last_number = last_number
             if isinstance(error, OSError):
                 raise OutputError(
                     f"cannot save crops in '{self.folder}': "
@@ -146,15 +156,30 @@ class DatasetFolder:
                     f"{source.rpartition('#')[0]!r} was saved"
                 ) from error
             raise
-        self._last_number += len(rows)
         if rows:
             self._contents.add(_content_of(source))
         return len(rows)
+
+    def _save(self, png: bytes) -> Path:
+        """Write a crop under the next number that is free."""
+        while True:
+            self._last_number += 1
+            path = self.folder / f"{self._last_number}.png"
+            try:
+                write_new(path, png)
+            except FileExistsError:  # by somebody who heeds no lock
+                self._last_number = max(self._last_number, self._highest_number())
+            else:
+                return path
 
     def _append(self, rows: list[tuple]) -> None:
         """Add rows to crops.csv in one write; a failed one is taken back."""
         if not rows:
             return
+        if self._whole is not None:
+            logger.warning("%s: removed a torn last line", self._csv)
+            write_atomically(self._csv, self._whole)
+            self._whole = None
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n", delimiter=self._delimiter)
         with self._csv.open("ab", buffering=0) as file:
@@ -172,7 +197,7 @@ class DatasetFolder:
                 raise
 
     def _read_contents(self) -> set[str]:
-        """The sources in crops.csv; a torn last line of a killed run is cut off."""
+        """The sources in crops.csv; notes a torn last line, as of a killed run."""
         try:
             data = self._csv.read_bytes()
             whole = data[: max(data.rfind(b"\n"), data.rfind(b"\r")) + 1]
@@ -189,9 +214,7 @@ class DatasetFolder:
                 f"'{self._csv}' is not a list of crops: expected the columns "
                 f"{', '.join(COLUMNS)}; move it away"
             )
-        if len(whole) < len(data):
-            logger.warning("%s: removed a torn last line", self._csv)
-            write_atomically(self._csv, whole)
+        self._whole = whole if len(whole) < len(data) else None
         return {_content_of(row[1]) for row in rows[1:] if len(row) == len(COLUMNS)}
 
     def _highest_number(self) -> int:

@@ -63,6 +63,26 @@ def check_output_files(paths: Iterable[Path], *, inputs: Iterable[Path] = ()) ->
             ) from error
 
 
+def make_output_folder(folder: Path) -> None:
+    """Create a folder, before long work, or see that it can be written.
+
+    Raises:
+        OutputError: If it cannot be created or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except FileExistsError as error:
+        raise OutputError(
+            f"cannot write to output folder '{folder}': it is a file"
+        ) from error
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to output folder '{folder}': "
+            f"{(error.strerror or str(error)).lower()}"
+        ) from error
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that its name only ever shows the whole content.
 
@@ -90,6 +110,31 @@ def write_atomically(path: Path, data: bytes) -> None:
         if isinstance(error, OSError):
             error.filename, error.filename2 = str(path), None  # the name users know
         raise
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write a file that must not exist yet, whole or not at all.
+
+    Args:
+        path: File to create; its folder must exist.
+        data: The whole content.
+
+    Raises:
+        FileExistsError: If there is one; it stays as it is.
+        OSError: If the folder cannot be written or the disk is full.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(data)
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links, such as a memory card's
+            path.open("xb").close()
+            os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def list_files(

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 MODEL_NAME = "liveness.h5"
 MODEL_NAMES = (MODEL_NAME, "liveness.keras", "liveness.model")
 LABEL_ENCODER_NAME = "label_encoder.pickle"
+PROBABILITIES = ("softmax", "sigmoid")  # activations of a network's last layer
 MAX_DIFFERENCE = 1e-4  # between the scores of a model and of its runtime file
 MAX_CONFIG_BYTES = 16 * 1024 * 1024  # architecture in a .keras file; some 20 kB here
 
@@ -469,13 +470,22 @@ def check_model(model: "keras.Model", card: ModelCard, path: Path) -> None:
     """Check that a model takes and gives what its card says.
 
     Raises:
-        ModelError: If its input or its outputs differ.
+        ModelError: If its input or its outputs differ, or these are no probabilities.
     """
     if not _fits(model, card):
         raise ModelError(
             f"'{path}' takes {model.input_shape} and gives {model.output_shape}; "
             f"expected {(None, *card.input_shape)} and (None, {len(LABELS)}), one "
             f"output each for {' and '.join(LABELS)}: give a model of this project"
+        )
+    last = model.layers[-1]
+    # What follows a dense layer may be anything: its outputs tell, see classifier.py.
+    name = last.activation.__name__ if type(last).__name__ == "Dense" else ""
+    if name and name not in PROBABILITIES:
+        raise ModelError(
+            f"the last layer of '{path}' has the activation '{name}': expected "
+            f"{' or '.join(PROBABILITIES)}, which give probabilities; add a softmax "
+            "and save it again"
         )
 
 

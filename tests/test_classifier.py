@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from liveness.classifier import BATCH_SIZE, LivenessClassifier
+from liveness.errors import ModelError
 from liveness.model_files import LoadedModel, ModelCard
 from liveness.preprocess import crop_face, model_input
 
@@ -77,6 +78,15 @@ def test_two_sigmoids_are_brought_to_a_sum_of_one():
     halved, plain = classifier(Brightness(0.5)), classifier()
     np.testing.assert_allclose(halved.score_crops([grey]), plain.score_crops([grey]))
     assert classifier(Brightness(0.0)).score_crops([grey])[0] == 0
+
+
+@pytest.mark.parametrize("scale", [1.5, -1.0, 1e38, np.nan, np.inf])
+def test_outputs_that_are_no_probabilities_are_refused(scale):
+    bright = np.full((20, 20, 3), 250, np.uint8)
+    with pytest.raises(ModelError, match=r"model test gives .* expected probabilities"):
+        classifier(Brightness(scale)).score_crops([bright])
+    with pytest.raises(ModelError, match="no softmax"):
+        classifier(Brightness(scale)).classify(picture(), BOXES)
 
 
 def test_crops_and_boxes_give_the_same_scores():

@@ -1,6 +1,9 @@
 """The dataset folder: numbers, rows, and what a failure leaves behind."""
 
 import csv
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from liveness.dataset import read_dataset, read_table
 from liveness.errors import DatasetError, OutputError
 from liveness.images import read_image, write_image
 
+ROOT = Path(__file__).resolve().parent.parent
 SOURCE = "a.mp4#0123456789ab"
 
 
@@ -86,7 +90,7 @@ def test_full_disk_is_one_error_and_leaves_no_row(tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
         path.write_bytes(data)
 
-    monkeypatch.setattr("liveness.collecting.write_atomically", full_at_second)
+    monkeypatch.setattr("liveness.collecting.write_new", full_at_second)
     with pytest.raises(OutputError, match=r"no space left.*'a\.mp4' was saved"):
         dataset.add(SOURCE, crops(tmp_path, 3))
     assert not list(dataset.folder.iterdir())
@@ -153,3 +157,49 @@ def test_source_with_a_name_that_is_not_utf_8(tmp_path):
     assert dataset.add(f"{name}#abcd", crops(tmp_path, 1)) == 1
     assert rows_of(dataset.folder)[0]["source"] == "caf\\udce9.mp4#abcd"
     assert DatasetFolder(dataset.folder).has("another.mp4#abcd")
+
+
+def test_crop_takes_the_place_of_nothing(tmp_path):
+    one, other = DatasetFolder(tmp_path / "out"), DatasetFolder(tmp_path / "out")
+    one.add("a.mp4#aaaa", crops(tmp_path, 2))
+    before = (one.folder / "1.png").stat()
+    (one.folder / "4.png").mkdir()
+    assert other.add("b.mp4#bbbb", crops(tmp_path, 2)) == 2
+    rows = rows_of(one.folder)
+    assert [row["file"] for row in rows] == ["1.png", "2.png", "5.png", "6.png"]
+    assert (one.folder / "1.png").stat() == before
+    assert len(list(one.folder.iterdir())) == 6  # with the folder and crops.csv
+
+
+def test_second_collector_is_refused_until_the_first_has_ended(tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    code = (
+        "import sys, time\nfrom pathlib import Path\n"
+        "from liveness.collecting import DatasetFolder\n"
+        "with DatasetFolder(Path(sys.argv[1])):\n"
+        "    print(flush=True)\n    time.sleep(60)"
+    )
+    command = [sys.executable, "-c", code, str(folder)]
+    first = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
+    try:
+        first.stdout.readline()
+        with pytest.raises(OutputError, match="another run is writing to"):
+            with DatasetFolder(folder):
+                pass
+    finally:
+        first.kill()
+        first.communicate()
+    with DatasetFolder(folder) as dataset:  # a killed run holds nothing
+        assert dataset.add(SOURCE, crops(tmp_path, 1)) == 1
+    assert sorted(path.name for path in folder.iterdir()) == ["1.png", "crops.csv"]
+
+
+def test_what_was_written_before_the_lock_is_known(tmp_path):
+    late = DatasetFolder(tmp_path / "out")
+    with DatasetFolder(tmp_path / "out") as first:
+        first.add(SOURCE, crops(tmp_path, 2))
+    with late:
+        assert late.has(SOURCE)
+        late.add("b.mp4#bbbb", crops(tmp_path, 1))
+    assert [row["file"] for row in rows_of(late.folder)][-1] == "3.png"

@@ -12,6 +12,7 @@ from liveness.files import (
     check_output_files,
     list_files,
     write_atomically,
+    write_new,
 )
 
 
@@ -165,3 +166,17 @@ def test_a_link_that_leads_nowhere_is_told(tmp_path, link, caplog):
 def test_films_of_camcorders_are_listed(tmp_path, suffix):
     put(tmp_path, f"film{suffix}")
     assert len(listed(tmp_path, suffixes=VIDEO_SUFFIXES, kind="videos")) == 1
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_new_file_replaces_nothing_and_leaves_no_part(tmp_path, has_links, monkeypatch):
+    def no_links(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    if not has_links:
+        monkeypatch.setattr("os.link", no_links)
+    write_new(tmp_path / "1.png", b"old")
+    with pytest.raises(FileExistsError):
+        write_new(tmp_path / "1.png", b"new")
+    assert (tmp_path / "1.png").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["1.png"]

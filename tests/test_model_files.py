@@ -149,7 +149,8 @@ def older_model(path, *, activation="softmax", units=2):
     keras = import_keras()
     layers = keras.layers
     stack = [layers.Conv2D(4, 3), layers.Activation("relu"), layers.Flatten()]
-    stack += [layers.Dense(units), layers.Activation(activation)]
+    stack += [layers.Dense(units)]
+    stack += [layers.Activation(activation)] if activation else []
     model = keras.Sequential([layers.Input((32, 32, 3)), *stack])
     model.save(path.with_suffix(".h5"))
     path.with_suffix(".h5").rename(path)
@@ -240,6 +241,12 @@ def test_model_that_does_not_fit_is_not_saved(tmp_path):
 def test_older_model_with_one_output_is_refused(tmp_path):
     older_model(tmp_path / "liveness.model", units=1, activation="sigmoid")
     with pytest.raises(ModelError, match="one output each for fake and real"):
+        load_model(ModelPaths(tmp_path / "liveness.model", tmp_path / "le"))
+
+
+def test_model_without_softmax_is_refused(tmp_path):
+    older_model(tmp_path / "liveness.model", activation=None)
+    with pytest.raises(ModelError, match=r"last layer .* 'linear': expected softmax"):
         load_model(ModelPaths(tmp_path / "liveness.model", tmp_path / "le"))
 
 
