@@ -63,6 +63,25 @@ def check_output_files(paths: Iterable[Path], *, inputs: Iterable[Path] = ()) ->
             ) from error
 
 
+def check_any_exists(
+    paths: Iterable[Path], *, kind: str, error: type[LivenessError]
+) -> None:
+    """Refuse, before anything is loaded, files and folders none of which is there.
+
+    Args:
+        paths: As the user gave them.
+        kind: What one of them is called in a message: "image".
+        error: What is raised.
+
+    Raises:
+        LivenessError: The given one.
+    """
+    paths = list(paths)
+    if not any(path.exists() for path in paths):
+        names = ", ".join(f"'{path}'" for path in paths)
+        raise error(f"cannot read {kind} {names}: no such file or directory")
+
+
 def make_output_folder(folder: Path) -> None:
     """Create a folder, before long work, or see that it can be written.
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import skimage.data
 
+import face_from_image
 from collect_dataset import main
 from liveness.cli import ROOT, run
 from liveness.images import read_image
@@ -159,3 +160,11 @@ def test_a_stopped_run_leaves_a_valid_folder(tmp_path, jobs, sent, code, word):
     assert process.returncode == code
     assert error.splitlines()[-1] == word and "Traceback" not in error
     assert not list((tmp_path / "out").iterdir()) and not list(spools.iterdir())
+
+
+@pytest.mark.parametrize("script", [main, face_from_image.main])
+def test_inputs_that_are_not_there_are_one_line(script, tmp_path, capfd):
+    given = ["-i", str(tmp_path / "gone"), "-o", str(tmp_path / "out")]
+    assert run(lambda: script(given)) == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("error: ") and "gone': no such file or directory" in line
