@@ -1,5 +1,6 @@
 """Files as users name them, and files written as a whole or not at all."""
 
+import contextlib
 import logging
 import os
 import re
@@ -125,7 +126,8 @@ def write_atomically(path: Path, data: bytes) -> None:
         part.write_bytes(data)
         os.replace(part, target)
     except BaseException as error:  # also Ctrl-C: never leave the part behind
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a read-only disk says so here, too
+            part.unlink()
         if isinstance(error, OSError):
             error.filename, error.filename2 = str(path), None  # the name users know
         raise
@@ -153,7 +155,8 @@ def write_new(path: Path, data: bytes) -> None:
             path.open("xb").close()
             os.replace(part, path)
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
 
 
 def list_files(
