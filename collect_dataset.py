@@ -83,11 +83,14 @@ def collect(
         The ``Tally`` of the run.
 
     Raises:
-        LivenessError: If the detector or the output folder cannot be used.
+        LivenessError: If the detector or the output folder cannot be used, or no
+            video is there.
     """
     from liveness.collecting import DatasetFolder, Tally
+    from liveness.errors import SourceError
     from liveness.examining import examine_videos
     from liveness.faces import ensure_detector_files
+    from liveness.files import check_any_exists
     from liveness.progress import Progress
 
     ensure_detector_files(detector)
@@ -97,6 +100,7 @@ def collect(
         tempfile.TemporaryDirectory() as spool,
         Progress("frames read") as progress,
     ):
+        check_any_exists(videos, kind="video", error=SourceError)
         wanted = tally.choose(videos, dataset)
         if not wanted:
             return tally

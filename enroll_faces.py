@@ -157,6 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the script; 1 also if some pictures could not be enrolled."""
     arguments = build_parser().parse_args(argv)
     set_up_logging(verbose=arguments.verbose)
+    _check_outputs(arguments)
     result = update_file(
         arguments.encodings,
         pictures=arguments.input,
@@ -179,6 +180,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.report:
         report(result.known, arguments.report)
     return EXIT_FAILED if result.problems else EXIT_OK
+
+
+def _check_outputs(arguments: argparse.Namespace) -> None:
+    """What is written can be written, and the figure replaces nothing that is read."""
+    from liveness.files import check_output_files, walk
+
+    changes = arguments.input or arguments.remove
+    outputs = [arguments.encodings] if changes else []
+    if arguments.report:
+        pictures = arguments.input
+        inputs = [arguments.encodings, *([pictures] if pictures else [])]
+        if pictures and pictures.is_dir():
+            inputs += [path for path, _ in walk(pictures)]
+        check_output_files([arguments.report], inputs=inputs)
+        outputs.append(arguments.report)
+    check_output_files(outputs)
 
 
 def _without(known: "KnownFaces", names: Sequence[str], path: Path) -> "KnownFaces":

@@ -29,12 +29,13 @@ from liveness.cli import (
 from liveness.errors import DatasetError, ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import numpy as np
 
     from liveness.changes import Change
     from liveness.classifier import LivenessClassifier
+    from liveness.dataset import Sample
     from liveness.evaluation import Evaluation, ScoredFaces
     from liveness.faces import Detection, FaceDetector
     from liveness.metrics import ErrorRates
@@ -108,12 +109,20 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def score_faces(
-    arguments: argparse.Namespace,
+    samples: "list[Sample]",
     clips: list[tuple[str, Path]],
+    detector: Path,
     classifier: "LivenessClassifier",
     changes: "dict[str, Change]",
 ) -> "tuple[ScoredFaces, dict[str, np.ndarray]]":
     """Score the crops of the datasets and the faces in the clips of ``_clips``.
+
+    Args:
+        samples: Of the datasets.
+        clips: Attack and file of each.
+        detector: Folder of the face detector.
+        classifier: What scores.
+        changes: By name, what is done to the faces besides.
 
     Returns:
         The faces as they are, and the scores of them after each of the changes.
@@ -126,8 +135,8 @@ def score_faces(
     from liveness.evaluation import ScoredFaces
 
     crops = itertools.chain(
-        _dataset_crops(arguments.dataset, classifier.card.crop_scale),
-        _clip_crops(clips, arguments.detector, classifier.card.crop_scale),
+        _dataset_crops(samples, classifier.card.crop_scale),
+        _clip_crops(clips, detector, classifier.card.crop_scale),
     )
     rows, scores = [], []
     changed: dict[str, list[np.ndarray]] = {name: [] for name in changes}
@@ -138,11 +147,7 @@ def score_faces(
         for name, change in changes.items():
             seen = [change(crop) for *_, crop in batch]
             changed[name].append(classifier.score_crops(seen))
-    for kind, wanted in (("real", True), ("fake", False)):
-        if not any((attack == "") == wanted for _, attack, _ in rows):
-            raise DatasetError(
-                f"no {kind} face to measure on: both real and fake faces are needed"
-            )
+    _require_both(attack for _, attack, _ in rows)
     paths, attacks, sources = zip(*rows, strict=True)
 
     def together(parts: "list[np.ndarray]") -> "np.ndarray":
@@ -158,18 +163,10 @@ def calibrate(
     classifier: "LivenessClassifier",
 ) -> float:
     """Choose the threshold on these faces and write it into the model's card."""
-    from liveness.errors import ModelError
     from liveness.metrics import calibrated_threshold, error_rates
-    from liveness.model_files import find_model, sha256_of, write_card
+    from liveness.model_files import write_card
 
-    if classifier.card.model_sha256 is None:
-        raise ModelError("this model has no card to write a threshold into")
-    paths = find_model(arguments.model, arguments.le)
-    if classifier.card.model_sha256 != sha256_of(paths.model.read_bytes()):
-        raise ModelError(
-            f"'{paths.card}' was written for another model file than '{paths.model}': "
-            "it takes no threshold"
-        )
+    path = _card_of(arguments, classifier)
     bpcer = arguments.bpcer
     rule = "equal error" if bpcer is None else f"BPCER of at most {bpcer:.1%}"
     before = error_rates(faces.scores, faces.attacks, threshold=classifier.threshold)
@@ -192,8 +189,8 @@ def calibrate(
         threshold_rule=rule,
         validation=after.as_json(),
     )
-    write_card(card, paths.card)
-    logger.info("wrote the threshold %.3f (%s) into %s", threshold, rule, paths.card)
+    write_card(card, path)
+    logger.info("wrote the threshold %.3f (%s) into %s", threshold, rule, path)
     _say_what_to_expect(faces, before, bpcer)
     return after.threshold
 
@@ -250,16 +247,22 @@ def main(argv: list[str] | None = None) -> int:
     set_up_logging(verbose=arguments.verbose)
     from liveness.changes import CHANGES
     from liveness.classifier import LivenessClassifier
+    from liveness.dataset import read_dataset
     from liveness.evaluation import evaluate, write_scores
 
     clips = _clips(arguments)
     _check_outputs(arguments, clips)
+    samples = read_dataset(arguments.dataset)
+    _require_both([attack for attack, _ in clips] + [one.attack for one in samples])
     classifier = LivenessClassifier.load(
         arguments.model, arguments.le, threshold=arguments.threshold
     )
     logger.info(classifier.description)
+    if arguments.calibrate:
+        _card_of(arguments, classifier)
+    changes = CHANGES if arguments.changes else {}
     faces, changed = score_faces(
-        arguments, clips, classifier, CHANGES if arguments.changes else {}
+        samples, clips, arguments.detector, classifier, changes
     )
     threshold = classifier.threshold
     if arguments.calibrate:
@@ -270,6 +273,36 @@ def main(argv: list[str] | None = None) -> int:
         write_scores(arguments.scores, faces)
     _write_figures(arguments, faces, evaluation)
     return EXIT_OK
+
+
+def _require_both(attacks: "Iterable[str]") -> None:
+    """Raise a DatasetError unless there are real faces, without attack, and fakes."""
+    present = {attack == "" for attack in attacks}
+    for kind, is_real in (("real", True), ("fake", False)):
+        if is_real not in present:
+            raise DatasetError(
+                f"no {kind} face to measure on: both real and fake faces are needed"
+            )
+
+
+def _card_of(arguments: argparse.Namespace, classifier: "LivenessClassifier") -> Path:
+    """The model's card, into which a threshold is written.
+
+    Raises:
+        ModelError: If it has none of its own.
+    """
+    from liveness.errors import ModelError
+    from liveness.model_files import find_model, sha256_of
+
+    if classifier.card.model_sha256 is None:
+        raise ModelError("this model has no card to write a threshold into")
+    paths = find_model(arguments.model, arguments.le)
+    if classifier.card.model_sha256 != sha256_of(paths.model.read_bytes()):
+        raise ModelError(
+            f"'{paths.card}' was written for another model file than '{paths.model}': "
+            "it takes no threshold"
+        )
+    return paths.card
 
 
 def _check_usage(
@@ -323,12 +356,12 @@ def _write_figures(
 
 
 def _dataset_crops(
-    folders: list[Path], scale: float
+    samples: "list[Sample]", scale: float
 ) -> "Iterator[tuple[str, str, str, np.ndarray]]":
     """Path, attack, source and crop of each sample; the unreadable are said."""
-    from liveness.dataset import crop_at_scale, read_dataset
+    from liveness.dataset import crop_at_scale
 
-    for sample in read_dataset(folders):
+    for sample in samples:
         try:
             crop = crop_at_scale(sample, scale)
         except ImageError as error:
@@ -375,6 +408,9 @@ def _clips(arguments: argparse.Namespace) -> list[tuple[str, Path]]:
         kind = "videos or pictures"
         return list_files([given], suffixes, kind=kind, error=DatasetError)
 
+    for given in (*arguments.real, *arguments.fake):
+        if not given.exists():
+            raise DatasetError(f"cannot read '{given}': no such file or directory")
     attacks = {clip: "" for given in arguments.real for clip in clips_in(given)}
     for given in arguments.fake:
         for clip in clips_in(given):

@@ -52,17 +52,21 @@ def collect(
         The ``Tally`` of the run.
 
     Raises:
-        LivenessError: If the detector or the output folder cannot be used.
+        LivenessError: If the detector or the output folder cannot be used, or no
+            picture is there.
     """
     from liveness.collecting import DatasetFolder, Examined, Tally
     from liveness.errors import ImageError
     from liveness.examining import examine_image
-    from liveness.faces import FaceDetector
+    from liveness.faces import FaceDetector, ensure_detector_files
+    from liveness.files import check_any_exists
     from liveness.progress import Progress
 
+    ensure_detector_files(detector)
     tally = Tally()
-    finder = FaceDetector(detector, confidence=confidence)
     with DatasetFolder(output) as dataset, Progress("pictures") as progress:
+        check_any_exists(pictures, kind="image", error=ImageError)
+        finder = FaceDetector(detector, confidence=confidence)
         wanted = tally.choose(pictures, dataset)
         for done, (path, source) in enumerate(wanted.items(), 1):
             try:

@@ -71,7 +71,12 @@ def main(argv: list[str] | None = None) -> int:
     check_identity_arguments(parser, arguments)
     set_up_logging(verbose=arguments.verbose)
     # Loads OpenCV, which --help can do without.
-    from liveness.frames import list_cameras, open_source, open_webcam
+    from liveness.frames import (
+        check_source,
+        list_cameras,
+        open_source,
+        open_webcam,
+    )
 
     if arguments.list_cameras:
         cameras = list_cameras()
@@ -94,7 +99,8 @@ def main(argv: list[str] | None = None) -> int:
             timeout_s=arguments.timeout,
         )
 
-    return run_live_app(arguments, open_it, title="Liveness")
+    file = check_source(arguments.source)
+    return run_live_app(arguments, open_it, file=file, title="Liveness")
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     check_identity_arguments(parser, arguments)
     set_up_logging(verbose=arguments.verbose)
     # Loads OpenCV, which --help can do without.
+    from liveness.camera_address import parse_address
     from liveness.frames import open_ip_webcam
 
     def open_it():
@@ -69,6 +70,7 @@ def main(argv: list[str] | None = None) -> int:
             timeout_s=arguments.timeout,
         )
 
+    parse_address(arguments.url)  # before a model is loaded
     return run_live_app(arguments, open_it, title="Liveness (Android)")
 
 

@@ -110,10 +110,10 @@ def output_paths(inputs: Sequence[Path], output: Path | None) -> list[Path | Non
 
     Raises:
         OutputError: If several pictures should go into one file, or as
-            ``check_output_files``: no annotated picture replaces an input.
-        OSError: If the folder cannot be created.
+            ``check_output_files``: no annotated picture replaces an input; or the
+            folder cannot be created.
     """
-    from liveness.files import check_output_files
+    from liveness.files import check_output_files, make_output_folder
     from liveness.images import IMAGE_SUFFIXES, WRITABLE_SUFFIXES, check_writable
 
     if output is None:
@@ -127,7 +127,7 @@ def output_paths(inputs: Sequence[Path], output: Path | None) -> list[Path | Non
         check_writable(output)
         paths = [output]
     else:
-        output.mkdir(parents=True, exist_ok=True)
+        make_output_folder(output)
         paths = list(_names_in(output, inputs, WRITABLE_SUFFIXES))
     check_output_files(paths, inputs=inputs)
     return paths
@@ -139,8 +139,10 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     check_identity_arguments(parser, arguments)
     set_up_logging(verbose=arguments.verbose)
+    from liveness.files import check_any_exists
     from liveness.images import list_images  # OpenCV, which --help can do without
 
+    check_any_exists(arguments.input, kind="image", error=ImageError)
     inputs = list_images(arguments.input)
     if arguments.verify is not None and len(inputs) != 1:
         parser.error(f"--verify takes one picture, received {len(inputs)}")

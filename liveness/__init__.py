@@ -19,7 +19,7 @@ Map of the package, in the order in which a picture travels:
 ``faces``                   SSD ResNet-10 face detector
 ``preprocess``              face crop and model input: the one crop geometry
 ``examining``               best faces of pictures and of every n-th frame of videos
-``collecting``              them to a dataset folder
+``collecting``, ``locks``   them to a dataset folder, one process at a time
 ``dataset``                 dataset folder to samples, labels and splits
 ``simulate``                print and replay attacks made from bona fide pictures
 ``augment``                 what other cameras would have done to a picture

@@ -103,7 +103,7 @@ def read_dataset(folders: Sequence[Path]) -> list[Sample]:
 
 def files_of(folders: Sequence[Path]) -> Iterator[Path]:
     """The pictures and tables of dataset folders, which no result may replace."""
-    for folder in folders:
+    for folder in filter(Path.is_dir, folders):
         for path, _ in walk(folder):
             if path.name == CSV_NAME or path.suffix.lower() in IMAGE_SUFFIXES:
                 yield path

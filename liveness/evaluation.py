@@ -179,6 +179,12 @@ def read_scores(path: Path) -> ScoredFaces:
         paths, labels, attacks, sources = (
             [row[name] for row in rows] for name in SCORES_COLUMNS[:-1]
         )
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DatasetError(
+            f"cannot read '{path}': {reason}; {expected}, as leave_sites_out.py "
+            "writes it"
+        ) from error
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise DatasetError(f"'{path}' holds no scores: {expected}") from error
     if not ((scores >= 0) & (scores <= 1)).all():

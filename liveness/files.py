@@ -1,5 +1,6 @@
 """Files as users name them, and files written as a whole or not at all."""
 
+import contextlib
 import logging
 import os
 import re
@@ -63,6 +64,25 @@ def check_output_files(paths: Iterable[Path], *, inputs: Iterable[Path] = ()) ->
             ) from error
 
 
+def check_any_exists(
+    paths: Iterable[Path], *, kind: str, error: type[LivenessError]
+) -> None:
+    """Refuse, before anything is loaded, files and folders none of which is there.
+
+    Args:
+        paths: As the user gave them.
+        kind: What one of them is called in a message: "image".
+        error: What is raised.
+
+    Raises:
+        LivenessError: The given one.
+    """
+    paths = list(paths)
+    if not any(path.exists() for path in paths):
+        names = ", ".join(f"'{path}'" for path in paths)
+        raise error(f"cannot read {kind} {names}: no such file or directory")
+
+
 def make_output_folder(folder: Path) -> None:
     """Create a folder, before long work, or see that it can be written.
 
@@ -106,7 +126,8 @@ def write_atomically(path: Path, data: bytes) -> None:
         part.write_bytes(data)
         os.replace(part, target)
     except BaseException as error:  # also Ctrl-C: never leave the part behind
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a read-only disk says so here, too
+            part.unlink()
         if isinstance(error, OSError):
             error.filename, error.filename2 = str(path), None  # the name users know
         raise
@@ -134,7 +155,8 @@ def write_new(path: Path, data: bytes) -> None:
             path.open("xb").close()
             os.replace(part, path)
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
 
 
 def list_files(

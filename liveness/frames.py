@@ -20,7 +20,7 @@ from liveness.errors import SourceError
 from liveness.ip_webcam import IpWebcamConnection, parse_address
 from liveness.network_stream import RtspConnection
 from liveness.source import Frame, FrameSource, Waiting
-from liveness.video_file import VideoFile
+from liveness.video_file import VideoFile, check_video_file
 from liveness.webcam import WebcamConnection, list_cameras
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "LiveSource",
     "VideoFile",
     "Waiting",
+    "check_source",
     "list_cameras",
     "open_ip_webcam",
     "open_source",
@@ -270,6 +271,25 @@ def open_source(
     if "://" in text:
         return open_ip_webcam(text, timeout_s=timeout_s)
     return VideoFile(source)
+
+
+def check_source(source: str | int | Path) -> Path | None:
+    """Refuse, before a model is loaded, what ``open_source`` cannot open for certain.
+
+    Returns:
+        The video file; None for a camera.
+
+    Raises:
+        SourceError: If an address is bad, or a file is missing or no video.
+    """
+    text = str(source)
+    if text.isdecimal() or text.startswith("/dev/"):
+        return None
+    if "://" in text:
+        parse_address(text)
+        return None
+    check_video_file(Path(source))
+    return Path(source)
 
 
 def open_webcam(

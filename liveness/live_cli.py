@@ -114,6 +114,7 @@ def run_live_app(
     arguments: argparse.Namespace,
     open_source: Callable[[], "FrameSource"],
     *,
+    file: Path | None = None,
     title: str,
 ) -> int:
     """Run a live app as its options say.
@@ -121,6 +122,7 @@ def run_live_app(
     Args:
         arguments: With the detector's, the model's and the live options.
         open_source: Opens the camera or file; called after the cheap checks.
+        file: The video file that it opens, None for a camera.
         title: Of the window.
 
     Returns:
@@ -128,23 +130,18 @@ def run_live_app(
     """
     from liveness.live import run_live  # loads OpenCV, which --help can do without
 
-    if not arguments.no_display:
-        from liveness.window import check_screen
-
-        check_screen()
-    if arguments.snapshot is not None:
-        arguments.snapshot.mkdir(parents=True, exist_ok=True)
+    _check_cheaply(arguments, file)
     judge, classifier = _load_judge(arguments)
     first_decision: list[FaceVerdict] = []
     time_limit_s = arguments.time_limit
     if arguments.once and time_limit_s is None:
         time_limit_s = ONCE_LIMIT_S
     with (
-        open_source() as source,
-        _open_outputs(arguments, source, title, first_decision) as outputs,
+        open_source() as opened,
+        _open_outputs(arguments, opened, title, first_decision) as outputs,
     ):
         summary = run_live(
-            source,
+            opened,
             judge,
             outputs,
             threshold=classifier.threshold,
@@ -154,13 +151,30 @@ def run_live_app(
     if arguments.once:
         codes = {"real": EXIT_OK, "fake": EXIT_FAKE}
         return codes[first_decision[0].label] if first_decision else EXIT_UNDECIDED
-    if not source.is_live and not summary.frames_with_faces:
+    if not opened.is_live and not summary.frames_with_faces:
         logger.warning(
             "no face found: a film that is turned, or combed (interlaced without "
             "saying so), has to be mended first; else a lower --confidence finds more"
         )
         return EXIT_FAILED
     return EXIT_OK
+
+
+def _check_cheaply(arguments: argparse.Namespace, file: Path | None) -> None:
+    """Refuse what cannot work before a model is loaded and a camera opened."""
+    from liveness.files import check_output_files, make_output_folder
+    from liveness.model_files import find_model
+
+    if not arguments.no_display:
+        from liveness.window import check_screen
+
+        check_screen()
+    model = find_model(arguments.model, arguments.le)
+    if arguments.output is not None:
+        inputs = [file, arguments.known, *model.files]
+        check_output_files([arguments.output], inputs=filter(None, inputs))
+    if arguments.snapshot is not None:
+        make_output_folder(arguments.snapshot)
 
 
 def _load_judge(
@@ -208,11 +222,8 @@ def _open_outputs(
         if arguments.snapshot is not None:
             outputs.append(Decisions(partial(save_snapshot, arguments.snapshot)))
         if arguments.output is not None:
-            from liveness.files import check_output_files
             from liveness.recorder import VideoRecorder
 
-            inputs = [] if source.is_live else [Path(source.name)]
-            check_output_files([arguments.output], inputs=inputs)
             recorder = VideoRecorder(
                 arguments.output, fps=source.fps, is_live=source.is_live
             )

@@ -30,7 +30,7 @@ class VideoFile(FrameSource):
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.name = str(self.path)
-        _check_video_file(self.path)
+        check_video_file(self.path)
         self._index = 0
         self._is_at_end = False
         self._developer = Developer()
@@ -119,7 +119,7 @@ class VideoFile(FrameSource):
             )
 
 
-def _check_video_file(path: Path) -> None:
+def check_video_file(path: Path) -> None:
     """Refuse what is no video before a decoder sees it.
 
     FFmpeg draws text files as pictures and follows playlists to other files and

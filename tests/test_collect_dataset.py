@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import skimage.data
 
+import face_from_image
 from collect_dataset import main
 from films import example, write_film
 from liveness.cli import ROOT, run
@@ -174,3 +175,11 @@ def test_a_film_that_is_upside_down_is_not_collected(tmp_path, capfd):
     assert {row["source"].partition("#")[0] for row in rows_of(tmp_path / "out")} == {
         "upright.mp4"
     }
+
+
+@pytest.mark.parametrize("script", [main, face_from_image.main])
+def test_inputs_that_are_not_there_are_one_line(script, tmp_path, capfd):
+    given = ["-i", str(tmp_path / "gone"), "-o", str(tmp_path / "out")]
+    assert run(lambda: script(given)) == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("error: ") and "gone': no such file or directory" in line

@@ -244,6 +244,29 @@ def test_report(people, file, tmp_path, capsys):
     assert read_image(tmp_path / "report.png").shape[1] > 600
 
 
+@pytest.mark.parametrize(
+    ("report", "message"),
+    [
+        ("missing/report.png", "no folder for"),
+        ("known faces", "is a folder"),
+        ("encodings.npz", "two files would be written"),
+        ("known faces/Grace/1.jpg", "is read and would be overwritten"),
+    ],
+)
+def test_report_that_cannot_be_written_is_refused_before_enrolling(
+    people, file, tmp_path, capsys, report, message
+):
+    assert enroll("-i", people, "-e", file, "--report", tmp_path / report) == 1
+    assert message in capsys.readouterr().err
+    assert not file.exists()
+
+
+def test_report_does_not_replace_the_people(people, file, capsys):
+    file.write_bytes(b"x")
+    assert enroll("-e", file, "--report", file) == 1
+    assert "is read and would be overwritten" in capsys.readouterr().err
+
+
 def test_report_needs_pairs(file, tmp_path, capsys):
     save_known(file, KnownFaces(("a",), np.zeros((1, 128))))
     assert enroll("-e", file, "--report", tmp_path / "report.png") == 1

@@ -279,6 +279,7 @@ def test_wrong_usage_exits_with_2(start, options, message, capsys):
         (["--fake", FAKE_PICTURE], "no real face to measure on"),
         (["--real", "missing.mp4", "--fake", FAKE_PICTURE], "missing.mp4"),
         (["--real", "notes.jpg", "--fake", FAKE_PICTURE], "notes.jpg"),
+        (["--real", REAL_PICTURE, "--fake", "gone", "notes.jpg"], "'gone': no such"),
         (["--real", "no", "--fake", FAKE_PICTURE], "no videos or pictures in folder"),
         (["-d", "missing", "--json", "new/r.json"], "create 'new' first"),
         (["-d", "missing", "--scores", "."], "'.' is a folder"),
@@ -289,8 +290,8 @@ def test_wrong_usage_exits_with_2(start, options, message, capsys):
         (["-d", "data", "-p", "data/real/1.png"], "'data/real/1.png' is read"),
     ],
     ids=[
-        *("dataset", "no fake", "no real", "clip", "text", "empty", "no dir", "dir"),
-        *("one name", "input", "list", "model", "picture"),
+        *("dataset", "no fake", "no real", "clip", "text", "gone", "empty", "no dir"),
+        *("dir", "one name", "input", "list", "model", "picture"),
     ],
 )
 def test_bad_input_is_one_line(start, options, message, tmp_path, capsys):
@@ -306,11 +307,32 @@ def test_bad_input_is_one_line(start, options, message, tmp_path, capsys):
     assert message in error
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--real", REAL_PICTURE, "--fake", "missing.mp4"], "'missing.mp4': no such"),
+        (["--real", REAL_PICTURE], "no fake face to measure on"),
+        (["-d", "missing"], "no dataset folder 'missing'"),
+    ],
+    ids=["clip", "no fake", "dataset"],
+)
+def test_bad_input_is_refused_before_the_model_is_loaded(
+    start, model, options, message, capsys
+):
+    (model / "label_encoder.pickle").write_bytes(b"damaged")
+    assert start(*options) == 1
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_model_without_a_card_cannot_be_calibrated(start, model, tmp_path, capsys):
     import keras
 
     old = keras.Sequential(
-        [keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(2)]
+        [
+            keras.Input((16, 16, 3)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(2, activation="softmax"),
+        ]
     )
     (model / "liveness.json").unlink()
     old.save(model / "liveness.h5")

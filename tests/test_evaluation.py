@@ -201,3 +201,9 @@ def test_scores_of_files_whose_names_are_not_utf_8(tmp_path):
     names = ["caf\udce9.jpg", "b.jpg"]
     write_scores(path, ScoredFaces(names, ["", "print"], names, np.array([0.9, 0.1])))
     assert read_scores(path).paths == ["caf\\udce9.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize("name", ["nope.csv", ""])
+def test_scores_that_are_not_there(tmp_path, name):
+    with pytest.raises(DatasetError, match=r"expected .*--scores .*leave_sites_out"):
+        read_scores(tmp_path / name)

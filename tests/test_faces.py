@@ -1,5 +1,7 @@
 """The face detector on real portraits, and where its files come from."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -197,6 +199,16 @@ def test_default_folder_is_filled_once(tmp_path):
     (folder / PROTOTXT).write_text("mine")
     ensure_detector_files(folder, default_folder=folder)
     assert (folder / PROTOTXT).read_text() == "mine"
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self").is_dir(), reason="needs a folder that root cannot write"
+)
+def test_detector_works_where_its_folder_cannot_be_written(astronaut, monkeypatch):
+    folder = Path("/proc/face_detector")
+    monkeypatch.setattr(faces, "DEFAULT_FOLDER", folder)
+    (face,) = FaceDetector(folder).detect(astronaut)
+    assert intersection_over_union(face.box, FACE) > 0.9
 
 
 def test_users_folder_is_not_filled(tmp_path):

@@ -125,6 +125,30 @@ def test_bad_sources_and_outputs_are_one_clear_line(start, capsys, options, mess
     assert last.startswith("error: ") and message in last
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--source", "missing.mp4"], "no such video file: 'missing.mp4'"),
+        (["--source", "ftp://camera"], "bad camera address"),
+        (["--output", "missing/out.mp4"], "no folder for 'missing/out.mp4'"),
+        (["--output", "{input}"], "would be overwritten"),
+        (["--snapshot", "{input}"], "cannot write to output folder"),
+    ],
+    ids=["file", "url", "output", "input", "snapshot"],
+)
+def test_cheap_checks_come_before_the_model(model, tmp_path, capsys, options, message):
+    film = tmp_path / "film.mp4"
+    shutil.copy(VIDEO, film)
+    (tmp_path / "damaged.pickle").touch()
+    given = [option.replace("{input}", str(film)) for option in options]
+    given = ["--source", str(film), *given, "--no-display", *model]
+    given += ["-l", str(tmp_path / "damaged.pickle")]
+    assert run(lambda: liveness_app.main(given)) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and message in line
+    assert film.read_bytes() == VIDEO.read_bytes()
+
+
 def test_the_input_is_never_overwritten(start, capsys, tmp_path):
     copy = tmp_path / "copy.mp4"
     shutil.copy(VIDEO, copy)

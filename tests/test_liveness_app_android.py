@@ -83,6 +83,12 @@ def test_wrong_url_is_one_clear_line(start, capsys, url):
     assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")
 
 
+def test_wrong_url_is_refused_before_the_model_is_loaded(capsys):
+    given = ["-u", "phone", "--no-display", "-m", "missing.h5"]
+    assert run(lambda: liveness_app_android.main(given)) == 1
+    assert "camera address" in capsys.readouterr().err
+
+
 def test_help_as_a_process():
     done = subprocess.run(
         [sys.executable, ROOT / "liveness_app_android.py", "--help"],

@@ -133,10 +133,12 @@ def test_goes_on_past_a_bad_picture_and_ends_with_1(start, capsys, tmp_path):
     ("options", "message"),
     [
         (["-i", "missing.jpg"], "error: cannot read image 'missing.jpg'"),
+        (["-i", "gone", "missing.jpg", "-m", "x.h5"], "'gone', 'missing.jpg': no such"),
+        (["-i", str(REAL), "--output", f"{REAL}/x", "-m", "x.h5"], "output folder"),
         (["-i", str(REAL), "-m", "missing.h5"], "missing.h5"),
         (["-i", str(REAL), "-d", "missing"], "no face detector in 'missing'"),
     ],
-    ids=["picture", "model", "detector"],
+    ids=["picture", "pictures before model", "output", "model", "detector"],
 )
 def test_missing_files_are_one_clear_line(model, capsys, options, message):
     given = [*model, *options]  # the later option wins
