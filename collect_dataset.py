@@ -83,15 +83,19 @@ def collect(
         The ``Tally`` of the run.
 
     Raises:
-        LivenessError: If the detector or the output folder cannot be used.
+        LivenessError: If the detector or the output folder cannot be used, or none
+            of the videos is there.
     """
     from liveness.collecting import DatasetFolder, Tally
+    from liveness.errors import SourceError
     from liveness.examining import examine_videos
     from liveness.faces import ensure_detector_files
+    from liveness.files import require_some
     from liveness.progress import Progress
 
     ensure_detector_files(detector)
     dataset, tally = DatasetFolder(output), Tally()
+    require_some(videos, kind="video", error=SourceError)
     wanted = tally.choose(videos, dataset)
     if not wanted:
         return tally

@@ -156,6 +156,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the script; 1 also if some pictures could not be enrolled."""
     arguments = build_parser().parse_args(argv)
     set_up_logging(verbose=arguments.verbose)
+    _check_files(arguments)
     result = update_file(
         arguments.encodings,
         pictures=arguments.input,
@@ -178,6 +179,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.report:
         report(result.known, arguments.report)
     return EXIT_FAILED if result.problems else EXIT_OK
+
+
+def _check_files(arguments: argparse.Namespace) -> None:
+    """What is written can be written, and replaces nothing that is read."""
+    from liveness.enrolling import find_people
+    from liveness.files import check_output_files
+
+    people = find_people(arguments.input) if arguments.input else {}
+    inputs = [picture for pictures in people.values() for picture in pictures]
+    outputs = [arguments.report] if arguments.report else []
+    if arguments.input or arguments.remove:
+        outputs.append(arguments.encodings)
+    else:
+        inputs.append(arguments.encodings)
+    check_output_files(outputs, inputs=inputs)
 
 
 def _without(known: "KnownFaces", names: Sequence[str], path: Path) -> "KnownFaces":

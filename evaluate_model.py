@@ -28,12 +28,13 @@ from liveness.cli import (
 from liveness.errors import DatasetError, ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
 
     from liveness.changes import Change
     from liveness.classifier import LivenessClassifier
+    from liveness.dataset import Sample
     from liveness.evaluation import Evaluation, ScoredFaces
     from liveness.faces import Detection, FaceDetector
     from liveness.metrics import ErrorRates
@@ -107,12 +108,21 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def score_faces(
-    arguments: argparse.Namespace,
+    samples: "Sequence[Sample]",
     clips: list[tuple[str, Path]],
     classifier: "LivenessClassifier",
     changes: "dict[str, Change]",
+    *,
+    detector: Path,
 ) -> "tuple[ScoredFaces, dict[str, np.ndarray]]":
-    """Score the crops of the datasets and the faces in the clips of ``_clips``.
+    """Score the crops of datasets and the faces in the clips of ``_clips``.
+
+    Args:
+        samples: Of the datasets.
+        clips: Attack and file of each.
+        classifier: Scores them.
+        changes: Names of changes, and what makes them in a crop.
+        detector: Folder of the face detector, for the clips.
 
     Returns:
         The faces as they are, and the scores of them after each of the changes.
@@ -125,8 +135,8 @@ def score_faces(
     from liveness.evaluation import ScoredFaces
 
     crops = itertools.chain(
-        _dataset_crops(arguments.dataset, classifier.card.crop_scale),
-        _clip_crops(clips, arguments.detector, classifier.card.crop_scale),
+        _dataset_crops(samples, classifier.card.crop_scale),
+        _clip_crops(clips, detector, classifier.card.crop_scale),
     )
     rows, scores = [], []
     changed: dict[str, list[np.ndarray]] = {name: [] for name in changes}
@@ -137,11 +147,7 @@ def score_faces(
         for name, change in changes.items():
             seen = [change(crop) for *_, crop in batch]
             changed[name].append(classifier.score_crops(seen))
-    for kind, wanted in (("real", True), ("fake", False)):
-        if not any((attack == "") == wanted for _, attack, _ in rows):
-            raise DatasetError(
-                f"no {kind} face to measure on: both real and fake faces are needed"
-            )
+    _require_both([attack for _, attack, _ in rows])
     paths, attacks, sources = zip(*rows, strict=True)
 
     def together(parts: "list[np.ndarray]") -> "np.ndarray":
@@ -157,18 +163,9 @@ def calibrate(
     classifier: "LivenessClassifier",
 ) -> float:
     """Choose the threshold on these faces and write it into the model's card."""
-    from liveness.errors import ModelError
     from liveness.metrics import calibrated_threshold, error_rates
-    from liveness.model_files import find_model, sha256_of, write_card
+    from liveness.model_files import find_model, write_card
 
-    if classifier.card.model_sha256 is None:
-        raise ModelError("this model has no card to write a threshold into")
-    paths = find_model(arguments.model, arguments.le)
-    if classifier.card.model_sha256 != sha256_of(paths.model.read_bytes()):
-        raise ModelError(
-            f"'{paths.card}' was written for another model file than '{paths.model}': "
-            "it takes no threshold"
-        )
     bpcer = arguments.bpcer
     rule = "equal error" if bpcer is None else f"BPCER of at most {bpcer:.1%}"
     before = error_rates(faces.scores, faces.attacks, threshold=classifier.threshold)
@@ -191,8 +188,9 @@ def calibrate(
         threshold_rule=rule,
         validation=after.as_json(),
     )
-    write_card(card, paths.card)
-    logger.info("wrote the threshold %.3f (%s) into %s", threshold, rule, paths.card)
+    path = find_model(arguments.model, arguments.le).card
+    write_card(card, path)
+    logger.info("wrote the threshold %.3f (%s) into %s", threshold, rule, path)
     _say_what_to_expect(faces, before, bpcer)
     return after.threshold
 
@@ -253,12 +251,16 @@ def main(argv: list[str] | None = None) -> int:
 
     clips = _clips(arguments)
     _check_outputs(arguments, clips)
+    samples = _read_samples(arguments, clips)
     classifier = LivenessClassifier.load(
         arguments.model, arguments.le, threshold=arguments.threshold
     )
     logger.info(classifier.description)
+    if arguments.calibrate:
+        _check_card(arguments, classifier)
+    changes = CHANGES if arguments.changes else {}
     faces, changed = score_faces(
-        arguments, clips, classifier, CHANGES if arguments.changes else {}
+        samples, clips, classifier, changes, detector=arguments.detector
     )
     threshold = classifier.threshold
     if arguments.calibrate:
@@ -301,6 +303,47 @@ def _check_outputs(
         check_output_files([model.card])
 
 
+def _read_samples(
+    arguments: argparse.Namespace, clips: list[tuple[str, Path]]
+) -> "list[Sample]":
+    """The faces of the datasets; with the clips, some of each class."""
+    from liveness.dataset import read_dataset
+    from liveness.faces import ensure_detector_files
+
+    if clips:
+        ensure_detector_files(arguments.detector)
+    samples = read_dataset(arguments.dataset) if arguments.dataset else []
+    attacks = [sample.attack for sample in samples]
+    _require_both(attacks + [attack for attack, _ in clips])
+    return samples
+
+
+def _require_both(attacks: list[str]) -> None:
+    """DatasetError unless there are real and fake faces."""
+    for kind, wanted in (("real", True), ("fake", False)):
+        if not any((attack == "") == wanted for attack in attacks):
+            raise DatasetError(
+                f"no {kind} face to measure on: both real and fake faces are needed"
+            )
+
+
+def _check_card(
+    arguments: argparse.Namespace, classifier: "LivenessClassifier"
+) -> None:
+    """ModelError where a calibration could not write its threshold."""
+    from liveness.errors import ModelError
+    from liveness.model_files import find_model, sha256_of
+
+    if classifier.card.model_sha256 is None:
+        raise ModelError("this model has no card to write a threshold into")
+    paths = find_model(arguments.model, arguments.le)
+    if classifier.card.model_sha256 != sha256_of(paths.model.read_bytes()):
+        raise ModelError(
+            f"'{paths.card}' was written for another model file than '{paths.model}': "
+            "it takes no threshold"
+        )
+
+
 def _write_figures(
     arguments: argparse.Namespace, faces: "ScoredFaces", evaluation: "Evaluation"
 ) -> None:
@@ -322,12 +365,12 @@ def _write_figures(
 
 
 def _dataset_crops(
-    folders: list[Path], scale: float
+    samples: "Sequence[Sample]", scale: float
 ) -> "Iterator[tuple[str, str, str, np.ndarray]]":
     """Path, attack, source and crop of each sample; the unreadable are said."""
-    from liveness.dataset import crop_at_scale, read_dataset
+    from liveness.dataset import crop_at_scale
 
-    for sample in read_dataset(folders):
+    for sample in samples:
         try:
             crop = crop_at_scale(sample, scale)
         except ImageError as error:
@@ -370,6 +413,8 @@ def _clips(arguments: argparse.Namespace) -> list[tuple[str, Path]]:
     def clips_in(given: Path) -> list[Path]:
         if (given / CSV_NAME).is_file():
             raise DatasetError(f"'{given}' holds face crops: give its dataset with -d")
+        if not given.exists():
+            raise DatasetError(f"no such video, picture or folder: '{given}'")
         suffixes = (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)
         kind = "videos or pictures"
         return list_files([given], suffixes, kind=kind, error=DatasetError)

@@ -52,15 +52,19 @@ def collect(
         The ``Tally`` of the run.
 
     Raises:
-        LivenessError: If the detector or the output folder cannot be used.
+        LivenessError: If the detector or the output folder cannot be used, or none
+            of the pictures is there.
     """
     from liveness.collecting import DatasetFolder, Examined, Tally
     from liveness.errors import ImageError
     from liveness.examining import examine_image
-    from liveness.faces import FaceDetector
+    from liveness.faces import FaceDetector, ensure_detector_files
+    from liveness.files import require_some
     from liveness.progress import Progress
 
+    ensure_detector_files(detector)
     dataset, tally = DatasetFolder(output), Tally()
+    require_some(pictures, kind="image", error=ImageError)
     finder = FaceDetector(detector, confidence=confidence)
     wanted = tally.choose(pictures, dataset)
     with Progress("pictures", total=len(wanted)) as progress:

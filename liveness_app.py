@@ -7,7 +7,9 @@ decision in time.
 """
 
 import argparse
+import re
 import sys
+from pathlib import Path
 
 from liveness.cli import (
     EXIT_OK,
@@ -24,11 +26,14 @@ from liveness.errors import SourceError
 from liveness.live_cli import (
     add_challenge_argument,
     add_live_arguments,
+    parse_discreetly,
     run_live_app,
     size_wh,
 )
 
 BACKENDS = ("any", "v4l2", "dshow", "msmf", "avfoundation")  # keys of webcam.BACKENDS
+# An address without its http:// or rtsp://: phone:8080, me:word@host, rtsp:/host
+ADDRESS_LIKE = re.compile(r".*@|(https?|rtsps?):|[\w.-]+:\d", re.IGNORECASE | re.DOTALL)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -64,10 +69,36 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def file_of(source: str) -> Path | None:
+    """The video file that a source is; None for a camera or stream.
+
+    Raises:
+        SourceError: If it is none of them, as far as it can be seen without opening
+            it; no message repeats an address.
+    """
+    from liveness.ip_webcam import parse_address
+
+    if source.isdecimal():
+        return None
+    path = Path(source)
+    if "://" in source or (not path.exists() and ADDRESS_LIKE.match(source)):
+        parse_address(source)
+        return None
+    if source.startswith("/dev/"):
+        if not path.exists():
+            raise SourceError(
+                f"no such camera: {source!r}; --list-cameras shows what is there"
+            )
+        return None
+    if not path.exists():
+        raise SourceError(f"no such video file: {source!r}")
+    return path
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the script; returns its exit code."""
     parser = build_parser()
-    arguments = parser.parse_args(argv)
+    arguments = parse_discreetly(parser, argv)
     check_identity_arguments(parser, arguments)
     set_up_logging(verbose=arguments.verbose)
     # Loads OpenCV, which --help can do without.
@@ -82,6 +113,8 @@ def main(argv: list[str] | None = None) -> int:
             raise SourceError("no camera gives a picture: is one connected, and free?")
         return EXIT_OK
 
+    file = file_of(arguments.source)
+
     def open_it():
         source = arguments.source
         if not source.isdecimal():
@@ -94,7 +127,7 @@ def main(argv: list[str] | None = None) -> int:
             timeout_s=arguments.timeout,
         )
 
-    return run_live_app(arguments, open_it, title="Liveness")
+    return run_live_app(arguments, open_it, title="Liveness", file=file)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from liveness.cli import (
 from liveness.live_cli import (
     add_challenge_argument,
     add_live_arguments,
+    parse_discreetly,
     run_live_app,
 )
 
@@ -54,11 +55,16 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the script; returns its exit code."""
     parser = build_parser()
-    arguments = parser.parse_args(argv)
+    arguments = parse_discreetly(parser, argv)
     check_identity_arguments(parser, arguments)
     set_up_logging(verbose=arguments.verbose)
     # Loads OpenCV, which --help can do without.
     from liveness.frames import open_ip_webcam
+    from liveness.ip_webcam import parse_address
+
+    address = parse_address(arguments.url, user=arguments.user)
+    if arguments.password is not None and address.user is None:
+        parser.error("--password needs --user")
 
     def open_it():
         return open_ip_webcam(

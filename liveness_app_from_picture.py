@@ -137,9 +137,12 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     check_identity_arguments(parser, arguments)
     set_up_logging(verbose=arguments.verbose)
-    from liveness.images import list_images  # OpenCV, which --help can do without
+    # Both load OpenCV, which --help can do without.
+    from liveness.files import require_some
+    from liveness.images import list_images
 
     inputs = list_images(arguments.input)
+    require_some(inputs, kind="image", error=ImageError)
     if arguments.verify is not None and len(inputs) != 1:
         parser.error(f"--verify takes one picture, received {len(inputs)}")
     outputs = output_paths(inputs, arguments.output)
@@ -173,10 +176,13 @@ def _load_judge(
 ) -> tuple["Callable[[np.ndarray], list[FaceVerdict]]", float]:
     """What turns a picture into verdicts, and the threshold behind them."""
     from liveness.classifier import LivenessClassifier
-    from liveness.faces import FaceDetector
+    from liveness.faces import FaceDetector, ensure_detector_files
+    from liveness.model_files import find_model
     from liveness.persons import load_identifier, name_faces
     from liveness.verdicts import classify_faces
 
+    find_model(arguments.model, arguments.le)  # before face_recognition is loaded
+    ensure_detector_files(arguments.detector)
     identifier = load_identifier(
         arguments.known, arguments.tolerance, must_know=arguments.verify
     )

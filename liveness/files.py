@@ -3,7 +3,7 @@
 import os
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from liveness.errors import LivenessError, OutputError
@@ -122,6 +122,44 @@ def list_files(
             )
         found += sorted(inside, key=natural_key)
     return list(dict.fromkeys(found))
+
+
+def require_some(paths: Sequence[Path], *, kind: str, error: type[LivenessError]):
+    """Refuse, before any work, names of files of which none is there.
+
+    Args:
+        paths: Files, one or more.
+        kind: What one of them is called in the message: "image".
+        error: What is raised.
+
+    Raises:
+        LivenessError: The given one.
+    """
+    if not any(path.exists() for path in paths):
+        others = f", nor the other {len(paths) - 1}" if len(paths) > 1 else ""
+        raise error(
+            f"cannot read {kind} '{paths[0]}': no such file or directory{others}"
+        )
+
+
+def check_output_folder(folder: Path, *, kind: str) -> None:
+    """Create the folder that results will go to, and see that it can be written.
+
+    Args:
+        folder: Created if missing.
+        kind: What goes into it, in the message: "snapshots".
+
+    Raises:
+        OutputError: If it is a file, or cannot be created or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            reason = "it is a file, or lies below one; expected a folder"
+        raise OutputError(f"no {kind} into '{folder}': {reason}") from error
 
 
 def _is_device(path: Path) -> bool:

@@ -3,7 +3,7 @@
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -110,11 +110,33 @@ def size_wh(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
+def parse_discreetly(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None
+) -> argparse.Namespace:
+    """Parse a command line whose surplus words may be pieces of a password.
+
+    An address or a password with a blank in it and no quotes round it falls apart, and
+    argparse would repeat the pieces.
+    """
+    arguments, surplus = parser.parse_known_args(argv)
+    options = [word.partition("=")[0] for word in surplus if word.startswith("--")]
+    if options:
+        parser.error(f"unrecognized arguments: {' '.join(options)}")
+    if surplus:
+        parser.error(
+            f"{len(surplus)} unrecognized argument{'s' * (len(surplus) > 1)}, not "
+            "repeated here because a password may be in them: put an address or "
+            "password with blanks into quotes"
+        )
+    return arguments
+
+
 def run_live_app(
     arguments: argparse.Namespace,
     open_source: Callable[[], "FrameSource"],
     *,
     title: str,
+    file: Path | None = None,
 ) -> int:
     """Run a live app as its options say.
 
@@ -122,27 +144,28 @@ def run_live_app(
         arguments: With the detector's, the model's and the live options.
         open_source: Opens the camera or file; called after the cheap checks.
         title: Of the window.
+        file: What ``open_source`` opens, if it is a file: then before the model is
+            loaded. A camera is opened after that, and is not on for nothing.
 
     Returns:
         The exit code.
     """
     from liveness.live import run_live  # loads OpenCV, which --help can do without
 
-    if not arguments.no_display:
-        from liveness.window import check_screen
-
-        check_screen()
-    if arguments.snapshot is not None:
-        arguments.snapshot.mkdir(parents=True, exist_ok=True)
-    judge, classifier = _load_judge(arguments)
+    _check_files(arguments, file)
     first_decision: list[FaceVerdict] = []
     time_limit_s = arguments.time_limit
     if arguments.once and time_limit_s is None:
         time_limit_s = ONCE_LIMIT_S
-    with (
-        open_source() as source,
-        _open_outputs(arguments, source, title, first_decision) as outputs,
-    ):
+    with ExitStack() as stack:
+        if file is not None:
+            source = stack.enter_context(open_source())
+        judge, classifier = _load_judge(arguments)
+        if file is None:
+            source = stack.enter_context(open_source())
+        outputs = stack.enter_context(
+            _open_outputs(arguments, source, title, first_decision)
+        )
         summary = run_live(
             source,
             judge,
@@ -158,6 +181,24 @@ def run_live_app(
         logger.warning("no face found; a lower --confidence finds more")
         return EXIT_FAILED
     return EXIT_OK
+
+
+def _check_files(arguments: argparse.Namespace, file: Path | None) -> None:
+    """What can be seen before anything is loaded: files, folders and the screen."""
+    from liveness.faces import ensure_detector_files
+    from liveness.files import check_output_files, check_output_folder
+    from liveness.model_files import find_model
+
+    find_model(arguments.model, arguments.le)
+    ensure_detector_files(arguments.detector)
+    if not arguments.no_display:
+        from liveness.window import check_screen
+
+        check_screen()
+    if arguments.snapshot is not None:
+        check_output_folder(arguments.snapshot, kind="snapshots")
+    if arguments.output is not None:
+        check_output_files([arguments.output], inputs=[file] if file else [])
 
 
 def _load_judge(
@@ -203,11 +244,8 @@ def _open_outputs(
         if arguments.snapshot is not None:
             outputs.append(Decisions(partial(save_snapshot, arguments.snapshot)))
         if arguments.output is not None:
-            from liveness.files import check_output_files
             from liveness.recorder import VideoRecorder
 
-            inputs = [] if source.is_live else [Path(source.name)]
-            check_output_files([arguments.output], inputs=inputs)
             recorder = VideoRecorder(
                 arguments.output, fps=source.fps, is_live=source.is_live
             )
