@@ -177,7 +177,11 @@ def read_scores(path: Path) -> ScoredFaces:
     try:
         # utf-8-sig: spreadsheet programs put a mark before the first column.
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or SCORES_COLUMNS  # of an empty file: none
+            rows = list(reader)
+        if missing := set(SCORES_COLUMNS).difference(columns):
+            raise KeyError(*missing)
         scores = np.array([float(row["score"]) for row in rows])
         paths, labels, attacks, sources = (
             [row[name] for row in rows] for name in SCORES_COLUMNS[:-1]

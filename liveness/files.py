@@ -128,14 +128,14 @@ def require_some(paths: Sequence[Path], *, kind: str, error: type[LivenessError]
     """Refuse, before any work, names of files of which none is there.
 
     Args:
-        paths: Files, one or more.
+        paths: Files.
         kind: What one of them is called in the message: "image".
         error: What is raised.
 
     Raises:
         LivenessError: The given one.
     """
-    if not any(path.exists() for path in paths):
+    if paths and not any(path.exists() for path in paths):
         others = f", nor the other {len(paths) - 1}" if len(paths) > 1 else ""
         raise error(
             f"cannot read {kind} '{paths[0]}': no such file or directory{others}"

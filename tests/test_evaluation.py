@@ -161,10 +161,25 @@ def test_scores_are_read_as_they_were_written(tmp_path):
     np.testing.assert_allclose(read.scores, faces.scores, atol=1e-6)
 
 
+def test_scores_that_a_spreadsheet_saved_are_read(tmp_path):
+    write_scores(tmp_path / "s.csv", faces_of())
+    text = (tmp_path / "s.csv").read_text(encoding="utf-8")
+    (tmp_path / "s.csv").write_text(text, encoding="utf-8-sig")
+
+    assert read_scores(tmp_path / "s.csv").paths == faces_of().paths
+
+
+@pytest.mark.parametrize("name", ["missing.csv", "."])
+def test_no_file_of_scores_says_what_was_expected(tmp_path, name):
+    with pytest.raises(DatasetError, match=r"as leave_sites_out\.py writes it"):
+        read_scores(tmp_path / name)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "lacks real or fake"),
+        ("path,label\n", "holds no scores: expected a file of --scores"),
         ("path,label\na,real\n", "holds no scores: expected a file of --scores"),
         ("path,label,attack,source,score\na,fake,,s,0.5\n", "label 'fake' and attack"),
         ("path,label,attack,source,score\na,real,,s,high\n", "holds no scores"),

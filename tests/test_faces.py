@@ -1,5 +1,7 @@
 """The face detector on real portraits, and where its files come from."""
 
+import errno
+
 import numpy as np
 import pytest
 import skimage.data
@@ -79,6 +81,30 @@ def test_default_folder_is_filled_once(tmp_path):
     (folder / PROTOTXT).write_text("mine")
     ensure_detector_files(folder, default_folder=folder)
     assert (folder / PROTOTXT).read_text() == "mine"
+
+
+@pytest.mark.parametrize("is_begun", [False, True], ids=["new", "half filled"])
+def test_a_default_folder_that_cannot_be_written_is_not_needed(
+    tmp_path, monkeypatch, astronaut, is_begun
+):
+    folder = tmp_path / "face_detector"
+    if is_begun:
+        folder.mkdir()
+        (folder / PROTOTXT).write_text("mine")
+        # No mode keeps root from writing: the file system refuses, as if read-only.
+        monkeypatch.setattr("os.replace", read_only)
+    else:
+        folder.write_text("a file where the folder should be")
+    monkeypatch.setattr(faces, "DEFAULT_FOLDER", folder)
+
+    (face,) = FaceDetector(folder).detect(astronaut)
+    assert intersection_over_union(face.box, FACE) > 0.9
+    if is_begun:
+        assert [path.name for path in folder.iterdir()] == [PROTOTXT]
+
+
+def read_only(*_):
+    raise OSError(errno.EROFS, "Read-only file system")
 
 
 def test_users_folder_is_not_filled(tmp_path):
