@@ -108,11 +108,11 @@ def output_paths(inputs: Sequence[Path], output: Path | None) -> list[Path | Non
     """Where the annotated picture of each input goes; creates a folder for them.
 
     Raises:
-        OutputError: If several pictures should go into one file, or as
-            ``check_output_files``: no annotated picture replaces an input.
-        OSError: If the folder cannot be created.
+        OutputError: If several pictures should go into one file, the folder cannot
+            be created, or as ``check_output_files``: no annotated picture replaces an
+            input.
     """
-    from liveness.files import check_output_files
+    from liveness.files import check_output_files, check_output_folder
     from liveness.images import IMAGE_SUFFIXES
 
     if output is None:
@@ -125,7 +125,7 @@ def output_paths(inputs: Sequence[Path], output: Path | None) -> list[Path | Non
             )
         paths = [output]
     else:
-        output.mkdir(parents=True, exist_ok=True)
+        check_output_folder(output, kind="annotated pictures")
         paths = list(_names_in(output, inputs, IMAGE_SUFFIXES))
     check_output_files(paths, inputs=inputs)
     return paths

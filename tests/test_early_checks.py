@@ -132,6 +132,7 @@ def test_phone(place, capsys, options, message):
             "1 unrecognized argument, not repeated here",
         ),
         (liveness_app_android, [*PHONE, "http://h", "--pasword=s3cret"], "--pasword"),
+        (liveness_app_android, ["--u=http://me:s3cret@h"], "--u could match --url,"),
         (
             liveness_app_android,
             [*PHONE, "http://h", "--password", "s3cret"],
@@ -153,6 +154,11 @@ def test_usage_shows_no_piece_of_a_password(place, capsys, script, options, mess
             liveness_app_from_picture,
             ["-i", "no.jpg", "--output", "new"],
             "cannot read image 'no.jpg': no such file or directory",
+        ),
+        (
+            liveness_app_from_picture,
+            ["-i", PICTURE, "--output", "file.txt"],
+            "no annotated pictures into 'file.txt': it is a file",
         ),
         (
             liveness_app_from_picture,
