@@ -4,7 +4,8 @@
 
 Prints one line per face, the most confidently detected first. The exit code of
 --verify NAME is 0 if the nearest face is live and is NAME, 3 if it is fake, 4 if it
-is somebody else, if another face is as near or if there is none, and 1 after an error.
+is somebody else, upside down, not alone so near, or if there is no face, and 1 after
+an error.
 """
 
 import argparse
@@ -147,7 +148,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--verify takes one picture, received {len(inputs)}")
     outputs = output_paths(inputs, arguments.output)
     judge, threshold = _load_judge(arguments)
-    faces_found = failures = 0
+    faces_found = judged = failures = 0
     for path, output in zip(inputs, outputs, strict=True):
         try:
             faces = judge_picture(path, judge, output, threshold=threshold)
@@ -158,6 +159,7 @@ def main(argv: list[str] | None = None) -> int:
             failures += 1
             continue
         faces_found += len(faces)
+        judged += any(face.score is not None for face in faces)
         report = _json_lines if arguments.json else _text_lines
         lines = report(path, faces, threshold, verify=arguments.verify)
         print(*lines, sep="\n", flush=True)
@@ -165,13 +167,15 @@ def main(argv: list[str] | None = None) -> int:
         logger.warning("%d of %d pictures could not be read", failures, len(inputs))
     if not faces_found:
         logger.warning("no face found; a lower --confidence finds more")
+    elif not judged:
+        logger.warning("no face judged: upside down or on its side? Turn the picture")
     if arguments.verify is not None:
         from liveness.faces import near_faces, tell_passed_over
 
         tell_passed_over(inputs[0], len(faces) - len(near_faces(faces)))
         codes = {None: EXIT_OK, "liveness": EXIT_FAKE}
         return codes.get(_failed_check(faces, arguments.verify), EXIT_OTHER_PERSON)
-    return EXIT_OK if faces_found and not failures else EXIT_FAILED
+    return EXIT_OK if judged and not failures else EXIT_FAILED
 
 
 def _load_judge(
@@ -193,7 +197,9 @@ def _load_judge(
     detector = FaceDetector(arguments.detector, confidence=arguments.confidence)
 
     def judge(image: "np.ndarray") -> list["FaceVerdict"]:
-        faces = classify_faces(image, detector.detect_still(image), classifier)
+        found = detector.detect_still(image)
+        upside_down = detector.are_upside_down(image, found)
+        faces = classify_faces(image, found, classifier, upside_down)
         if identifier is None:
             return faces
         return name_faces(image, faces, identifier, fakes=arguments.name_fakes)
@@ -210,8 +216,10 @@ def _failed_check(faces: Sequence["FaceVerdict"], name: str) -> str | None:
     from liveness.identity import checked_name
 
     near = near_faces(faces)
-    if any(face.label != "real" for face in near):
+    if any(face.label == "fake" for face in near):
         return "liveness"
+    if any(face.reason for face in near):
+        return next(face.reason for face in near if face.reason)
     if len(near) > 1:
         return "several faces"
     is_known = near and near[0].match.name == checked_name(name)
@@ -242,7 +250,7 @@ def _text_lines(
 ) -> list[str]:
     """One line per face, or one that says that there is none; one on ``verify``."""
     lines = [
-        f"{path}: {face.label}  score {face.score:.3f} (real from {threshold:.3f})  "
+        f"{path}: {face.label}  {_score_or_reason(face, threshold)}  "
         f"detector confidence {face.confidence:.2f}  "
         f"box {','.join(str(side) for side in face.box)}"
         + (f"  {face.who}" if face.who else "")
@@ -253,6 +261,13 @@ def _text_lines(
         result = f"failed: {failed}" if failed else "passed"
         lines.append(f"{path}: verification as {verify} {result}")
     return lines
+
+
+def _score_or_reason(face: "FaceVerdict", threshold: float) -> str:
+    """What the label rests on."""
+    if face.score is None:
+        return face.reason
+    return f"score {face.score:.3f} (real from {threshold:.3f})"
 
 
 def _json_lines(

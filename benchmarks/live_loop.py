@@ -50,7 +50,7 @@ def our_rate(pictures, model: Path, encoder: Path, output: Path | None) -> dict:
     spent = {"detector": 0.0, "liveness": 0.0, "drawing": 0.0}
     timed(detector, "detect", spent, "detector")
     timed(classifier, "classify", spent, "liveness")
-    tracks = FaceTracks(detector, classifier)
+    tracks = FaceTracks(detector, classifier, upside_down=detector.are_upside_down)
 
     def judge(frame):
         return tracks.update(frame.image, frame.time_s)

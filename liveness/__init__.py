@@ -12,7 +12,9 @@ Map of the package, in the order in which a picture travels:
 ``frames``                  the newest frame of a live source; opening any source
 ``camera_address``          a camera's URL, taken apart so that no password is shown
 ``camera_http``             login, redirects and time limits over HTTP
-``images``, ``files``       pictures on disk; files written whole or not at all
+``images``, ``files``       pictures on disk; files listed, and written whole
+``image_formats``           what a header says, and whether a picture is whole
+``tables``                  CSV files, also those that were saved again elsewhere
 ``boxes``                   box arithmetic, no pictures
 ``faces``                   SSD ResNet-10 face detector
 ``preprocess``              face crop and model input: the one crop geometry
@@ -21,7 +23,10 @@ Map of the package, in the order in which a picture travels:
 ``dataset``                 dataset folder to samples, labels and splits
 ``simulate``                print and replay attacks made from bona fide pictures
 ``augment``                 what other cameras would have done to a picture
+``recipe``, ``pixels``      how to train; samples as pictures that training reads
 ``training``                samples to a trained network
+``pretrained``              weights from ImageNet that a training starts from
+``checkpoint``              where a training goes on after a break
 ``sites``, ``folds``        sites left out, their rates; trainings without them
 ``workers``                 what a process that works for another one does first
 ``memory``                  freed memory is kept for the next training step
@@ -42,5 +47,6 @@ Map of the package, in the order in which a picture travels:
 ``overlay``, ``window``     what they draw, and where
 ``recorder``, ``progress``  annotated videos; how far a long run is
 ``cli``, ``errors``         arguments, logging, exit codes, failures
+``constants``               numbers that many share
 ==========================  =========================================================
 """

@@ -144,6 +144,8 @@ def encode_picture(path: Path, detector: FaceDetector) -> np.ndarray:
         found = f"{len(near)} faces" if near else "no face"
         raise ImageError(f"{path}: {found}, expected one")
     tell_passed_over(path, len(faces) - len(near))
+    if detector.are_upside_down(image, near) == [True]:
+        raise ImageError(f"{path}: the face is upside down or on its side, turn it")
     box = near[0].box
     height = box_wh(box)[1]
     if height < MIN_HEIGHT_PX:

@@ -8,6 +8,7 @@ its decoding.
 import logging
 import multiprocessing
 import os
+import statistics
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -20,14 +21,15 @@ from typing import Any
 import cv2
 
 from liveness.collecting import Examined, FaceCrop
-from liveness.errors import SourceError
-from liveness.faces import Detection, FaceDetector
+from liveness.errors import ImageError, SourceError
+from liveness.faces import UPSIDE_DOWN, Detection, FaceDetector
 from liveness.frames import Frame, VideoFile
 from liveness.images import read_image
 from liveness.preprocess import CROP_SCALE, crop_face
 from liveness.workers import obey_parent
 
 WAITING_FRAMES = 4  # decoded and not examined yet; a 4K frame takes 25 MB
+ORIENTED_FACES = 5  # of a film's first faces it is looked at which side is up
 POLL_S = 0.2  # how often progress is reported
 
 _worker: dict[str, Any] = {}  # what a worker process keeps between videos
@@ -55,10 +57,15 @@ def examine_image(path: Path, detector: FaceDetector) -> Examined:
     """The best face of a picture.
 
     Raises:
-        ImageError: If the picture cannot be read.
+        ImageError: If the picture cannot be read, or its face is upside down.
     """
     image = read_image(path)
-    crop = _best_crop(image, detector.detect_still(image))
+    faces = detector.detect_still(image)
+    if detector.are_upside_down(image, faces[:1]) == [True]:
+        raise ImageError(
+            f"the face of '{path}' is upside down or on its side: turn the picture"
+        )
+    crop = _best_crop(image, faces)
     return Examined(1, 1, (crop,) if crop else ())
 
 
@@ -80,12 +87,16 @@ def examine_video(
         on_frame: Called for each frame read with how many the file promises.
 
     Raises:
-        SourceError: If the video cannot be read at all.
+        SourceError: If the video cannot be read at all, or is upside down.
         OSError: If the spool cannot be written.
     """
+    turned: list[float] = []  # evidence of the first faces
 
     def find(frame: Frame) -> FaceCrop | None:
-        crop = _best_crop(frame.image, detector.detect(frame.image), frame)
+        faces = detector.detect(frame.image)
+        if len(turned) < ORIENTED_FACES:
+            turned.extend(detector.upside_down_evidence(frame.image, faces[:1]))
+        crop = _best_crop(frame.image, faces, frame)
         if crop is None:
             return None
         file = spool / f"{frame.index}.png"
@@ -107,6 +118,11 @@ def examine_video(
             if len(pending) > WAITING_FRAMES:
                 results.append(pending.popleft().result())
         results += [future.result() for future in pending]
+    if turned and statistics.median(turned) > UPSIDE_DOWN / 2:
+        raise SourceError(
+            f"faces of '{path}' are upside down or on their side: turn it, as with "
+            "ffmpeg -i FILM -vf hflip,vflip TURNED"
+        )
     return Examined(read, len(results), tuple(crop for crop in results if crop))
 
 

@@ -201,10 +201,14 @@ def list_files(
                 f"{', '.join(suffixes)}{there}"
             )
         others += rest
-        for file in sorted(wanted, key=natural_key):
-            if inside[file] not in seen:
-                listed[file] = None
-                seen.add(inside[file])
+        own: dict[str, Path] = {}  # a file goes by its own name rather than a link's
+        for file in sorted(
+            wanted, key=lambda one: (one.is_symlink(), natural_key(one))
+        ):
+            own.setdefault(inside[file], file)
+        new = own.keys() - seen
+        seen |= new
+        listed |= dict.fromkeys(sorted((own[real] for real in new), key=natural_key))
     tell_of_others(others, kind=kind)
     return list(listed)
 
@@ -258,7 +262,8 @@ def _walk_one(
             continue
         if not entry.is_symlink():
             if entry.is_dir():
-                yield from _walk_one(path, inside, walked, links)
+                # In Windows a junction is no link and may lead back all the same.
+                yield from _walk_one(path, os.path.realpath(path), walked, links)
             elif entry.is_file():
                 yield path, inside
         elif path.is_dir():

@@ -197,7 +197,9 @@ def _load_judge(
         arguments.model, arguments.le, threshold=arguments.threshold
     )
     logger.info("%s", classifier.description)
-    tracks = FaceTracks(detector, classifier, checks=checks)
+    tracks = FaceTracks(
+        detector, classifier, checks=checks, upside_down=detector.are_upside_down
+    )
     return lambda frame: tracks.update(frame.image, frame.time_s), classifier
 
 

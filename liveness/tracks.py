@@ -18,7 +18,7 @@ from liveness.boxes import Box, box_area, clip_box, intersection_over_union
 from liveness.labels import FAKE, REAL
 from liveness.persons import Person, PersonChecks
 from liveness.quality import face_problem
-from liveness.verdicts import CHECKING, FaceVerdict
+from liveness.verdicts import CHECKING, UPSIDE_DOWN, FaceVerdict
 
 if TYPE_CHECKING:
     from liveness.classifier import LivenessClassifier
@@ -35,6 +35,7 @@ class TrackRules:
     min_scores: int = 4  # ... but a verdict rests on at least so many
     hysteresis: float = 0.05  # past the threshold before a verdict turns round
     forget_s: float = 0.5  # a face that the detector misses for so long has left
+    orient_every_s: float = 5.0  # which side is up; a new face is looked at at once
     gap_s: float = 2.0  # after such a gap in the source nobody is known any more
 
 
@@ -55,6 +56,7 @@ class FaceTracks:
         problem: Why a face cannot be judged, empty if it can.
         rules: When to look and when to decide.
         checks: What else is asked of a live face, and who it is; None for neither.
+        upside_down: Which of the faces found in a picture are.
     """
 
     def __init__(
@@ -65,12 +67,16 @@ class FaceTracks:
         problem: Callable[[np.ndarray, Box], str] = face_problem,
         rules: TrackRules | None = None,
         checks: PersonChecks | None = None,
+        upside_down: "Callable[[np.ndarray, list[Detection]], list[bool]]" = (
+            lambda image, faces: [False] * len(faces)
+        ),
     ) -> None:
         self._detector = detector
         self._classifier = classifier
         self._problem = problem
         self._rules = rules or TrackRules()
         self._checks = checks
+        self._upside_down = upside_down
         self._tracks: list[_Track] = []
         self._small: np.ndarray | None = None
         self._count = 0
@@ -97,6 +103,7 @@ class FaceTracks:
         if due or lost or self._scene_changed(small):
             self._match(self._detector.detect(image), small, image.shape, time_s)
             self._detected_s = time_s
+            self._orient(image, time_s)
         if time_s - self._scored_s >= self._rules.score_every_s - 1e-3 or any(
             not track.judged for track in self._tracks
         ):
@@ -172,12 +179,24 @@ class FaceTracks:
             if time_s - track.detected_s < self._rules.forget_s
         ]
 
+    def _orient(self, image: np.ndarray, time_s: float) -> None:
+        """Look which side of the faces just found is up, if it is time."""
+        seen = [track for track in self._tracks if track.detected_s == time_s]
+        oldest_s = min((track.oriented_s for track in seen), default=time_s)
+        if time_s - oldest_s < self._rules.orient_every_s - 1e-3:
+            return
+        faces = [track.detection for track in seen]
+        for track, is_turned in zip(seen, self._upside_down(image, faces), strict=True):
+            track.upside_down, track.oriented_s = is_turned, time_s
+
     def _score(self, image: np.ndarray, time_s: float) -> None:
         """Score every face that can be judged, in one batch."""
         self._scored_s = time_s
         fit = []
         for track in self._tracks:
-            problem = self._problem(image, track.box)
+            problem = (
+                UPSIDE_DOWN if track.upside_down else self._problem(image, track.box)
+            )
             if not problem and track.lost:
                 problem = "hold still"
             if not problem and track.person is not None and track.person.turned_away:
@@ -212,6 +231,9 @@ class _Track:
     scores: deque[tuple[float, float]] = field(default_factory=deque)
     template: np.ndarray | None = None
     person: Person | None = None
+    detection: "Detection | None" = None  # the last one
+    upside_down: bool = False
+    oriented_s: float = float("-inf")  # when that was looked at
 
     def found(
         self,
@@ -225,6 +247,8 @@ class _Track:
             self.scores.clear()
             self.label, self.judged, self.lost = CHECKING, False, False
             self.person = None
+            self.upside_down, self.oriented_s = False, float("-inf")
+        self.detection = detection
         self.box, self.confidence = detection.box, detection.confidence
         self.detected_s = time_s
         self.template = _patch(small, self.box, shape_hw, TEMPLATE_PX, 1.0)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from liveness.identity import Match
 
 CHECKING = "checking"  # label of a face that cannot be decided on (yet)
+UPSIDE_DOWN = "upside down?"  # why
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class FaceVerdict:
     def as_json(self) -> dict[str, object]:
         """The face as JSON values.
 
-        A still picture has no track and no reason; name and distance are there if
-        known people were given.
+        A still picture has no track, and a reason only where there is one; name and
+        distance are there if known people were given.
         """
         fields: dict[str, object] = {
             "box": list(self.box),
@@ -62,6 +63,8 @@ class FaceVerdict:
         }
         if self.track is not None:
             fields |= {"track": self.track, "reason": self.reason}
+        elif self.reason:
+            fields["reason"] = self.reason
         if self.match is not None:
             distance = self.match.distance  # JSON has no infinity
             fields |= {
@@ -75,17 +78,32 @@ def classify_faces(
     image: "np.ndarray",
     detections: Sequence["Detection"],
     classifier: "LivenessClassifier",
+    upside_down: Sequence[bool] = (),
 ) -> list[FaceVerdict]:
     """Verdict on each detected face of a still picture, in the given order.
 
     Args:
         image: (H, W, 3) uint8, BGR.
         detections: Faces of that image; all are scored in one batch.
+        upside_down: Of each, whether it is; such a face is not scored.
     """
-    if not detections:
-        return []
-    predictions = classifier.classify(image, [face.box for face in detections])
-    return [
-        FaceVerdict(face.box, face.confidence, prediction.score, prediction.label)
-        for face, prediction in zip(detections, predictions, strict=True)
+    turned = list(upside_down) or [False] * len(detections)
+    upright = [
+        face
+        for face, is_turned in zip(detections, turned, strict=True)
+        if not is_turned
     ]
+    predictions = (
+        iter(classifier.classify(image, [face.box for face in upright]))
+        if upright
+        else iter(())
+    )
+    verdicts = []
+    for face, is_turned in zip(detections, turned, strict=True):
+        if is_turned:
+            score, label, reason = None, CHECKING, UPSIDE_DOWN
+        else:
+            prediction = next(predictions)
+            score, label, reason = prediction.score, prediction.label, ""
+        verdicts.append(FaceVerdict(face.box, face.confidence, score, label, reason))
+    return verdicts

@@ -15,6 +15,7 @@ import skimage.data
 
 import face_from_image
 from collect_dataset import main
+from films import example, write_film
 from liveness.cli import ROOT, run
 from liveness.images import read_image
 from liveness.preprocess import crop_face
@@ -160,6 +161,20 @@ def test_a_stopped_run_leaves_a_valid_folder(tmp_path, jobs, sent, code, word):
     assert process.returncode == code
     assert error.splitlines()[-1] == word and "Traceback" not in error
     assert not list((tmp_path / "out").iterdir()) and not list(spools.iterdir())
+
+
+def test_a_film_that_is_upside_down_is_not_collected(tmp_path, capfd):
+    upright = write_film(tmp_path / "upright.mp4", example("real_1", 12))
+    turned = [image[::-1, ::-1].copy() for image in example("real_1", 12)]
+    films = [upright, write_film(tmp_path / "turned.mp4", turned)]
+    assert call("-i", *films, "-o", tmp_path / "out", "-s", 4, "--jobs", 1) == 1
+    captured = capfd.readouterr()
+    assert "saved: 3" in captured.out
+    (line,) = [line for line in captured.err.splitlines() if "upside down" in line]
+    assert "turned.mp4" in line and "hflip,vflip" in line
+    assert {row["source"].partition("#")[0] for row in rows_of(tmp_path / "out")} == {
+        "upright.mp4"
+    }
 
 
 @pytest.mark.parametrize("script", [main, face_from_image.main])

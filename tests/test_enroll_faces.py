@@ -114,6 +114,10 @@ def blurred(image):
     return cv2.GaussianBlur(image, (0, 0), 7)
 
 
+def upside_down(image):
+    return image[::-1, ::-1].copy()
+
+
 def two(image):
     return np.hstack([image, image])
 
@@ -125,8 +129,9 @@ def two(image):
         (tiny, "too small"),
         (blurred, "blurred"),
         (two, "2 faces, expected one"),
+        (upside_down, "upside down"),
     ],
-    ids=["no face", "small", "blurred", "two"],
+    ids=["no face", "small", "blurred", "two", "upside down"],
 )
 def test_unfit_pictures_are_named_and_left_out(people, file, capsys, spoil, message):
     bad = people / "Grace" / "bad.png"

@@ -55,7 +55,7 @@ def test_report_scores_json_and_figure(start, small_dataset, tmp_path, capsys, m
     assert first.startswith("12 bona fide faces, 12 attacks, 9 sources, threshold ")
     for figure in ("APCER print", "APCER screen", "BPCER", "ACER", "EER", "AUC"):
         assert f"\n{figure} " in captured.out
-    assert "run by OpenCV" in captured.err
+    assert "run by ONNX Runtime" in captured.err
     with (tmp_path / "s.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["path", "label", "attack", "source", "score"]

@@ -68,3 +68,12 @@ def test_no_face_is_a_failure(tmp_path, capsys):
     cv2.imwrite(str(tmp_path / "dot.png"), np.zeros((1, 1, 3), np.uint8))
     assert call("-i", tmp_path / "dot.png", "-o", tmp_path / "out") == 1
     assert "nothing was saved" in capsys.readouterr().err
+
+
+def test_a_face_upside_down_is_not_collected(pictures, tmp_path, capsys):
+    image = read_image(pictures / "1.png")
+    write_image(tmp_path / "turned.png", image[::-1, ::-1].copy())
+    assert call("-i", tmp_path / "turned.png", "-o", tmp_path / "out") == 1
+    captured = capsys.readouterr()
+    assert f"'{tmp_path / 'turned.png'}' is upside down or on its side" in captured.err
+    assert not list(tmp_path.glob("out/*.png"))

@@ -12,6 +12,7 @@ from benchmarks.faces import HEIGHTS, PLACES, SHAPES_WH, framings
 from benchmarks.usual_faces import find_faces, load_detector
 from liveness import faces
 from liveness.boxes import clip_box, intersection_over_union
+from liveness.cli import ROOT
 from liveness.errors import DetectorError
 from liveness.faces import (
     CAFFEMODEL,
@@ -24,7 +25,7 @@ from liveness.faces import (
     ensure_detector_files,
     near_faces,
 )
-from liveness.images import decode_image
+from liveness.images import decode_image, read_image
 from make_examples import load_portraits
 
 FACE = (179, 58, 272, 177)  # of the astronaut, 512x512
@@ -125,6 +126,26 @@ def test_part_of_a_head_is_no_second_face(detector, portrait, shape, height, pla
     image = cv2.warpAffine(person.image, to_frame, (width, tall))
     assert len(find_faces(load_detector(DEFAULT_FOLDER), image, 0.5)) > 1
     assert len(detector.detect(image)) == 1
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_upside_down_is_noticed(detector, number):
+    upright = read_image(ROOT / f"images/reals/{number}.jpg")
+    for image, expected in ((upright, False), (upright[::-1, ::-1].copy(), True)):
+        faces = detector.detect_still(image)
+        assert detector.are_upside_down(image, faces[:1]) == [expected]
+
+
+@pytest.mark.parametrize("height", HEIGHTS)
+def test_no_upright_face_is_called_upside_down(detector, height):
+    for shape in SHAPES_WH:
+        for framing in list(framings(shape, height))[::3]:
+            faces = detector.detect(framing.image)
+            assert detector.upside_down_evidence(framing.image, faces)[0] < 0
+
+
+def test_nothing_is_upside_down_without_a_face(detector, astronaut):
+    assert detector.are_upside_down(astronaut, []) == []
 
 
 @pytest.mark.parametrize(

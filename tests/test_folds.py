@@ -37,6 +37,29 @@ def test_people_left_out_are_in_no_background(sites, tmp_path, monkeypatch):
     assert sum(len(sites) == 2 for sites in shown) > 2
 
 
+def test_sites_that_never_train_are_measured_all_the_same(sites, monkeypatch):
+    from liveness import training
+
+    samples = read_dataset([sites])
+    options = TrainingOptions(epochs=1)
+    pixels = load_pixels(samples, options)
+    seen = {}
+
+    def look(train_pixels, *_, **__):
+        seen["sites"] = {sample.site for sample in train_pixels.samples}
+        return None, {}
+
+    monkeypatch.setattr(training, "train", look)
+    monkeypatch.setattr(training, "score", lambda _, part: np.zeros(len(part.samples)))
+    fold = measure_fold(
+        *(pixels, pixels, {"a", "b"}, LivenessNet, options),
+        never_train=frozenset({"b", "c"}),
+    )
+
+    assert seen["sites"] == {"d"}
+    assert {sample.site for sample in fold.samples} == {"a", "b"}
+
+
 def test_training_never_sees_what_is_left_out(sites, monkeypatch):
     from liveness import training
 

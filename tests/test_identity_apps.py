@@ -160,6 +160,22 @@ def test_verify_without_a_face_is_4(judge, tmp_path):
     assert code == 4 and found["verify"]["failed"] == "identity"
 
 
+def test_upside_down_is_neither_judged_nor_named(judge, tmp_path, capsys):
+    turned = tmp_path / "turned.png"
+    cv2.imwrite(str(turned), read_image(GRACE)[::-1, ::-1])
+    code, found = judge(turned)
+    (face,) = found["faces"]
+    assert (code, face["label"], face["reason"]) == (1, "checking", "upside down?")
+    assert face["score"] is None and face["name"] is None
+    code, found = judge(turned, "--verify", "Grace")
+    assert (code, found["verify"]["failed"]) == (4, "upside down?")
+    given = ["-i", str(turned), "--output", str(tmp_path / "drawn.png")]
+    assert run(lambda: liveness_app_from_picture.main(given)) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{turned}: checking  upside down?  detector confidence ")
+    assert "Turn the picture" in err
+
+
 def someone_behind(path, share):
     """A picture of Grace with a smaller copy of another picture in its corner."""
     image = cv2.resize(read_image(GRACE), (1280, 960))

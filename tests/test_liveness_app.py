@@ -15,6 +15,7 @@ import pytest
 
 import liveness_app
 from apps import ROOT, save_tiny_model
+from films import example, write_film
 from liveness.cli import run
 
 SCRIPT = ROOT / "liveness_app.py"
@@ -281,3 +282,14 @@ def test_help_as_a_process():
         [sys.executable, SCRIPT, "--help"], capture_output=True, text=True
     )
     assert done.returncode == 0 and "--time-limit" in done.stdout
+
+
+def test_a_film_upside_down_gets_no_verdict(start, capsys, tmp_path):
+    turned = [image[::-1, ::-1].copy() for image in example("real_1", 40)]
+    film = write_film(tmp_path / "turned.mp4", turned)
+    start("--json-frames", source=film)
+    faces = [
+        face for line in lines_of(capsys.readouterr().out) for face in line["faces"]
+    ]
+    assert faces and {face["label"] for face in faces} == {"checking"}
+    assert "upside down?" in {face["reason"] for face in faces}

@@ -42,6 +42,19 @@ def test_every_attacked_site_is_left_out_once():
     assert any(folds != deal_parts(samples, 3, seed=seed) for seed in range(2, 6))
 
 
+def test_related_sites_are_left_out_together():
+    samples = [sample(site, "print") for site in "abcdefg"] + [sample("h")]
+    for seed in range(6):
+        folds = deal_parts(samples, 3, seed, together=[{"a", "f"}, {"c", "g"}])
+
+        assert sorted(site for fold in folds for site in fold) == list("abcdefg")
+        assert all(("a" in fold) == ("f" in fold) for fold in folds)
+        assert all(("c" in fold) == ("g" in fold) for fold in folds)
+        assert max(map(len, folds)) <= 3
+    with pytest.raises(DatasetError, match="no x in the dataset"):
+        deal_parts(samples, 3, 1, together=[{"a", "x"}])
+
+
 def test_groups_of_one_site_are_left_out():
     samples = [sample(f"a/{group}", "print") for group in "pqr"]
     samples += [sample("a/only-real"), sample("b", "replay"), sample("b")]

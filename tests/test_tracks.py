@@ -178,3 +178,24 @@ def test_a_change_of_resolution_starts_anew(tracks, detector, portrait):
 def test_no_face(tracks, detector, portrait):
     detector.boxes = []
     assert run(tracks, portrait, 0.3)[-1] == []
+
+
+def test_a_face_upside_down_gets_no_verdict_until_it_is_turned(
+    detector, classifier, portrait
+):
+    looks, is_turned = [], True
+
+    def upside_down(image, faces):
+        looks.append(len(faces))
+        return [is_turned] * len(faces)
+
+    tracks = FaceTracks(
+        detector, classifier, problem=lambda *_: "", upside_down=upside_down
+    )
+    shown = run(tracks, portrait, 6)
+    assert {(faces[0].label, faces[0].reason) for faces in shown} == {
+        ("checking", "upside down?")
+    }
+    assert looks == [1, 1]  # at once, and after five seconds
+    is_turned = False
+    assert run(tracks, portrait, 5, start_s=6)[-1][0].label == "real"
