@@ -12,7 +12,7 @@ from liveness.errors import DatasetError
 from liveness.files import write_atomically
 from liveness.labels import FAKE, REAL
 from liveness.metrics import ErrorRates, draws_of_sources, error_rates, interval
-from liveness.tables import read_rows
+from liveness.tables import as_written, read_rows
 
 NO_BOUND = "no draw differs: no bound"  # of an interval without width
 UNCHANGED = "as they are"  # beside the names of changes
@@ -162,8 +162,7 @@ def write_scores(path: Path, faces: ScoredFaces) -> None:
     ):
         label = FAKE if attack else REAL
         writer.writerow((where, label, attack, source, f"{score:.6f}"))
-    # Names of files need not be UTF-8; the table is.
-    write_atomically(path, text.getvalue().encode(errors="backslashreplace"))
+    write_atomically(path, as_written(text.getvalue()).encode())
 
 
 def read_scores(path: Path) -> ScoredFaces:
