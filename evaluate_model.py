@@ -249,11 +249,14 @@ def main(argv: list[str] | None = None) -> int:
     from liveness.classifier import LivenessClassifier
     from liveness.dataset import read_dataset
     from liveness.evaluation import evaluate, write_scores
+    from liveness.faces import ensure_detector_files
 
     clips = _clips(arguments)
     _check_outputs(arguments, clips)
-    samples = read_dataset(arguments.dataset)
+    samples = read_dataset(arguments.dataset) if arguments.dataset else []
     _require_both([attack for attack, _ in clips] + [one.attack for one in samples])
+    if clips:
+        ensure_detector_files(arguments.detector)
     classifier = LivenessClassifier.load(
         arguments.model, arguments.le, threshold=arguments.threshold
     )

@@ -24,6 +24,7 @@ from liveness.errors import SourceError
 from liveness.live_cli import (
     add_challenge_argument,
     add_live_arguments,
+    parse_discreetly,
     run_live_app,
     size_wh,
 )
@@ -67,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the script; returns its exit code."""
     parser = build_parser()
-    arguments = parser.parse_args(argv)
+    arguments = parse_discreetly(parser, argv)
     check_identity_arguments(parser, arguments)
     set_up_logging(verbose=arguments.verbose)
     # Loads OpenCV, which --help can do without.

@@ -22,6 +22,7 @@ from liveness.cli import (
 from liveness.live_cli import (
     add_challenge_argument,
     add_live_arguments,
+    parse_discreetly,
     run_live_app,
 )
 
@@ -54,12 +55,17 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the script; returns its exit code."""
     parser = build_parser()
-    arguments = parser.parse_args(argv)
+    arguments = parse_discreetly(parser, argv)
     check_identity_arguments(parser, arguments)
     set_up_logging(verbose=arguments.verbose)
     # Loads OpenCV, which --help can do without.
     from liveness.camera_address import parse_address
     from liveness.frames import open_ip_webcam
+
+    # Before a model is loaded.
+    address = parse_address(arguments.url, user=arguments.user)
+    if arguments.password is not None and address.user is None:
+        parser.error("--password needs --user")
 
     def open_it():
         return open_ip_webcam(
@@ -70,7 +76,6 @@ def main(argv: list[str] | None = None) -> int:
             timeout_s=arguments.timeout,
         )
 
-    parse_address(arguments.url)  # before a model is loaded
     return run_live_app(arguments, open_it, title="Liveness (Android)")
 
 

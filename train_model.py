@@ -348,7 +348,10 @@ def _check_sites(scored: "ScoredFaces", samples: "list[Sample]") -> None:
     Raises:
         DatasetError: If they are of none of them.
     """
-    here = {name for sample in samples for name in (sample.collection, sample.site)}
+    from liveness.tables import as_written
+
+    names = {name for sample in samples for name in (sample.collection, sample.site)}
+    here = set(map(as_written, names))
     sources = set(scored.sources)
     if not sources & here:
         raise DatasetError(
@@ -365,7 +368,7 @@ def _check_sites(scored: "ScoredFaces", samples: "list[Sample]") -> None:
             sample.collection
             for sample in samples
             if not sample.is_bona_fide
-            and sources.isdisjoint((sample.collection, sample.site))
+            and sources.isdisjoint(map(as_written, (sample.collection, sample.site)))
         }
     ):
         logger.warning(

@@ -136,7 +136,14 @@ class CameraHttp:
                 "the camera is yours and its certificate self-signed"
             ) from error
         except socket.gaierror as error:
-            raise SourceError(f"{name}: unknown host") from error
+            raise SourceError(
+                f"{name}: unknown host; is it spelled right, and in this network?"
+            ) from error
+        except ConnectionRefusedError as error:
+            raise SourceError(
+                f"{name}: connection refused; is the camera's server started, and the "
+                "port right?"
+            ) from error
         except ssl.SSLError as error:
             raise SourceError(f"{name}: TLS fails; is it http://?") from error
         except OSError as error:

@@ -5,11 +5,13 @@ import io
 import logging
 import math
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 from liveness.constants import DEFAULT_TOLERANCE, LEAST_BATCH, SMALL_TRUNK, TRUNKS
 from liveness.errors import LivenessError
@@ -28,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
     """Parser whose help shows the script's docstring as written, and --verbose."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=_Help)
+    parser = _Parser(description=description, formatter_class=_Help)
     parser.add_argument(
         "--verbose", action="store_true", help="log details, such as of each frame"
     )
@@ -291,6 +293,14 @@ def _terminate(*_: object) -> None:
     """Signal handler; a second SIGTERM, as of timeout(1), lets the first finish."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise _Terminated
+
+
+class _Parser(argparse.ArgumentParser):
+    """Keeps the value of a shortened option, maybe a password, out of a message."""
+
+    def error(self, message: str) -> NoReturn:
+        pattern = r"(ambiguous option: --[\w-]+)=.*( could match )"
+        super().error(re.sub(pattern, r"\1\2", message, flags=re.DOTALL))
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):

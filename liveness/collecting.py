@@ -35,7 +35,7 @@ from liveness.cli import EXIT_FAILED, EXIT_OK
 from liveness.errors import DatasetError, OutputError
 from liveness.files import make_output_folder, write_atomically, write_new
 from liveness.locks import lock_folder
-from liveness.tables import ENCODING, delimiter_of
+from liveness.tables import ENCODING, as_written, delimiter_of
 
 CSV_NAME = "crops.csv"
 COLUMNS = (
@@ -187,8 +187,7 @@ class DatasetFolder:
             if before == 0:
                 writer.writerow(COLUMNS)
             writer.writerows(rows)
-            # A name that is not UTF-8 must not keep its crops out.
-            data = text.getvalue().encode(errors="backslashreplace")
+            data = as_written(text.getvalue()).encode()
             try:
                 if file.write(data) != len(data):  # what a nearly full disk does
                     raise OSError(28, "No space left on device")

@@ -12,7 +12,7 @@ from liveness.errors import DatasetError
 from liveness.files import write_atomically
 from liveness.labels import FAKE, REAL
 from liveness.metrics import ErrorRates, draws_of_sources, error_rates, interval
-from liveness.tables import read_rows
+from liveness.tables import as_written, read_rows
 
 NO_BOUND = "no draw differs: no bound"  # of an interval without width
 UNCHANGED = "as they are"  # beside the names of changes
@@ -162,8 +162,7 @@ def write_scores(path: Path, faces: ScoredFaces) -> None:
     ):
         label = FAKE if attack else REAL
         writer.writerow((where, label, attack, source, f"{score:.6f}"))
-    # Names of files need not be UTF-8; the table is.
-    write_atomically(path, text.getvalue().encode(errors="backslashreplace"))
+    write_atomically(path, as_written(text.getvalue()).encode())
 
 
 def read_scores(path: Path) -> ScoredFaces:
@@ -172,19 +171,21 @@ def read_scores(path: Path) -> ScoredFaces:
     Raises:
         DatasetError: If it is no such file, or holds one class only.
     """
-    expected = f"expected a file of --scores with {', '.join(SCORES_COLUMNS)}"
+    expected = (
+        "expected a file of --scores, as leave_sites_out.py writes it, with "
+        f"{', '.join(SCORES_COLUMNS)}"
+    )
     try:
-        _, rows = read_rows(path)
+        columns, rows = read_rows(path)
+        if missing := set(SCORES_COLUMNS).difference(columns):
+            raise KeyError(*missing)
         scores = np.array([float(row["score"]) for row in rows])
         paths, labels, attacks, sources = (
             [row[name] for row in rows] for name in SCORES_COLUMNS[:-1]
         )
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise DatasetError(
-            f"cannot read '{path}': {reason}; {expected}, as leave_sites_out.py "
-            "writes it"
-        ) from error
+        raise DatasetError(f"cannot read '{path}': {reason}; {expected}") from error
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise DatasetError(f"'{path}' holds no scores: {expected}") from error
     if not ((scores >= 0) & (scores <= 1)).all():

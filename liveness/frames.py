@@ -8,6 +8,7 @@ it raise.
 """
 
 import logging
+import re
 import threading
 import time
 from collections import deque
@@ -46,6 +47,9 @@ STALL_GAPS = 3  # ... or this many times the gap between two pictures, if longer
 BACK_OFF_S = (0.2, 0.5, 1.0, 2.0)  # before each try to connect; the last one stays
 JOIN_S = 6.0  # longer than connecting may take
 QUIET_S = 10.0  # a connection that keeps breaking is logged no more often
+
+# An address without its http:// or rtsp://: phone:8080, me:word@host, rtsp:/host
+ADDRESS_LIKE = re.compile(r".*@|(https?|rtsps?):|[\w.-]+:\d", re.IGNORECASE | re.DOTALL)
 
 logger = logging.getLogger(__name__)
 
@@ -283,9 +287,16 @@ def check_source(source: str | int | Path) -> Path | None:
         SourceError: If an address is bad, or a file is missing or no video.
     """
     text = str(source)
-    if text.isdecimal() or text.startswith("/dev/"):
+    if text.isdecimal():
         return None
-    if "://" in text:
+    if text.startswith("/dev/"):
+        if not Path(text).exists():
+            raise SourceError(
+                f"no such camera: '{text}'; --list-cameras shows what is there"
+            )
+        return None
+    is_address = not Path(text).exists() and ADDRESS_LIKE.match(text)
+    if "://" in text or is_address:
         parse_address(text)
         return None
     check_video_file(Path(source))

@@ -3,7 +3,7 @@
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -108,6 +108,27 @@ def size_wh(text: str) -> tuple[int, int]:
             f"expected a size such as 640x480, received {text!r}"
         )
     return int(width), int(height)
+
+
+def parse_discreetly(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None
+) -> argparse.Namespace:
+    """Parse a command line whose surplus words may be pieces of a password.
+
+    An address or a password with a blank in it and no quotes round it falls apart, and
+    argparse would repeat the pieces.
+    """
+    arguments, surplus = parser.parse_known_args(argv)
+    options = [word.partition("=")[0] for word in surplus if word.startswith("--")]
+    if options:
+        parser.error(f"unrecognized arguments: {' '.join(options)}")
+    if surplus:
+        parser.error(
+            f"{len(surplus)} unrecognized argument{'s' * (len(surplus) > 1)}, not "
+            "repeated here because a password may be in them: put an address or "
+            "password with blanks into quotes"
+        )
+    return arguments
 
 
 def run_live_app(

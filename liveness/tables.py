@@ -15,6 +15,11 @@ def delimiter_of(header: str) -> str:
     return max(",;\t", key=header.count)
 
 
+def as_written(text: str) -> str:
+    """A text as a table has it: what is not UTF-8, as in a file's name, is escaped."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     """Columns and rows of a CSV file.
 

@@ -145,9 +145,8 @@ def _recipe_of(
     names = hashlib.sha256()
     for pixels in (training, validation):
         for sample in pixels.samples if pixels else ():
-            names.update(
-                f"{sample.path.name} {sample.label} {sample.attack}\n".encode()
-            )
+            line = f"{sample.path.name} {sample.label} {sample.attack}\n"
+            names.update(line.encode(errors="surrogatepass"))  # not all are UTF-8
     return asdict(options) | {"faces": names.hexdigest()}
 
 

@@ -1,6 +1,7 @@
 """Trainings that were broken off go on as if they had not been."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -109,3 +110,19 @@ def test_a_full_disk_does_not_end_the_training(
 
     assert len(history["loss"]) == 2
     assert caplog.text.count("no space left on device") == 1
+
+
+def test_attacks_whose_names_are_not_utf_8_are_trained_on(
+    small_dataset, short_training, tmp_path
+):
+    folder = shutil.copytree(small_dataset, tmp_path / "data")
+    kind = next(path for path in (folder / "fake").iterdir() if path.is_dir())
+    try:
+        kind.rename(kind.with_name("caf\udce9"))  # a Latin-1 name on Linux
+    except (OSError, UnicodeError):
+        pytest.skip("this file system has no such names")
+    options = dataclasses.replace(OPTIONS, epochs=1)
+    training = load_pixels(read_dataset([folder]), options, to_train=True)
+
+    _, history = train(training, None, LivenessNet, options)
+    assert np.isfinite(history["loss"]).all()

@@ -10,6 +10,7 @@ import pytest
 import gather_sites
 from liveness.cli import ROOT, run
 from liveness.dataset import read_dataset
+from liveness.locks import lock_folder
 
 COLUMNS = ("path", "site", "label", "attack", "group")
 ROWS = (
@@ -80,6 +81,14 @@ def test_second_run_adds_nothing(data, tmp_path, capsys):
 
     assert "saved: 0, already collected: 2" in capsys.readouterr().out
     assert len(read_dataset([tmp_path / "out"])) == 2
+
+
+def test_second_run_at_a_time_is_refused(data, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    with lock_folder(tmp_path / "out"):
+        assert start(data, tmp_path / "out") == 1
+    assert "another run is writing to" in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_bad_inputs_are_counted_and_said(data, tmp_path, capsys):

@@ -53,9 +53,10 @@ def test_recording_from_the_phone_keeps_the_time(start, tmp_path):
     assert seconds == pytest.approx(1, abs=0.4)
 
 
-def test_login_is_used_and_never_shown(start, capsys):
-    with portraits(login=("anna", "s3cret")) as phone:
-        options = ("--once", "--threshold", 1)
+@pytest.mark.parametrize("kind", ["Basic", "Digest"])
+def test_login_is_used_and_never_shown(start, capsys, kind):
+    with portraits(login=("anna", "s3cret"), kind=kind) as phone:
+        options = ("--once", "--threshold", 1, "--verbose", "--json")
         assert start(phone.url, *options, "--user", "anna", "--password", "s3cret") == 3
         assert start(phone.url, *options, "--user", "anna", "--password", "wr0ng") == 1
     out, err = capsys.readouterr()

@@ -16,7 +16,7 @@ from liveness.classifier import LivenessClassifier
 from liveness.cli import run
 from liveness.dataset import Sample, read_dataset, split_samples
 from liveness.errors import DatasetError
-from liveness.evaluation import ScoredFaces
+from liveness.evaluation import ScoredFaces, read_scores, write_scores
 from liveness.metrics import equal_error, error_rates
 from liveness.model_files import (
     ModelPaths,
@@ -160,6 +160,19 @@ def test_sites_without_scores_are_said(caplog):
     assert "no scores of the attacks of b:" in caplog.text
     with pytest.raises(DatasetError, match="of no site of the dataset"):
         train_model._check_sites(scored, samples[2:])
+
+
+def test_scores_of_a_site_whose_name_is_not_utf_8(tmp_path, caplog):
+    samples = [
+        Sample(Path("1.png"), label, attack, "caf\udce9", "s")
+        for label, attack in (("real", ""), ("fake", "print"))
+    ]
+    sites = [sample.collection for sample in samples]
+    faces = ScoredFaces(["1.png"] * 2, ["", "print"], sites, [0.9, 0.1])
+    write_scores(tmp_path / "s.csv", faces)
+
+    train_model._check_sites(read_scores(tmp_path / "s.csv"), samples)
+    assert not caplog.text
 
 
 def test_bad_scores_are_refused_before_training(
