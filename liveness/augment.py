@@ -9,6 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from liveness.images import recompress
 from liveness.preprocess import filmed_mask
 
 FLIP = 0.5  # probability of a mirrored picture
@@ -18,6 +19,8 @@ OUT_OF_FOCUS = 0.3  # of those: a stronger one
 LEAST_BLUR_PX = 0.2  # deviation of a soft focus
 MOST_BLUR_PX = (0.8, 1.6)  # of a soft focus, and of the stronger one
 NOISE = 0.5  # of sensor noise
+RECOMPRESSED = 0.4  # of JPEG, as of a phone's stream; simulated attacks have it, too
+LEAST_QUALITY = (25, 50)  # of JPEG, 0 to 100: inside the face, and around it
 MAX_ROTATION_DEG = 11.5
 MAX_STRETCH = 0.1  # of the width, natural logarithm
 SHOWN = (0.7, 1.0)  # share of the picture's side that is seen; less is a zoom
@@ -75,8 +78,11 @@ def another_camera(
     recoloured = _recolour(moved, rng, is_wide)
     result = _add_noise(_blur(recoloured, rng), rng)
     result = np.clip(np.rint(result, out=result), 0, 255, out=result)
+    seen = result.astype(np.uint8)
+    if rng.random() < RECOMPRESSED:
+        seen = recompress(seen, int(rng.integers(LEAST_QUALITY[is_wide], 97)))
     # What was black for want of a picture stays black.
-    return cv2.copyTo(result.astype(np.uint8), filmed.astype(np.uint8))
+    return cv2.copyTo(seen, filmed.astype(np.uint8))
 
 
 def _move(

@@ -99,6 +99,7 @@ def only(monkeypatch):
     off |= {"SHOWN_WIDE": (1, 1), "MAX_SHIFT_WIDE": 0}
     as_filmed = subject.Light(0, (1, 1), 0, (1, 1))
     off |= {"OTHER_LIGHT": 0, "GREY": 0, "NEARLY_AS_FILMED": as_filmed}
+    off |= {"RECOMPRESSED": 0}
     off |= {"ANOTHER_LIGHT": as_filmed}
 
     def switch(**on):
@@ -263,3 +264,26 @@ def test_some_frames_are_upright_like_a_phones(images, monkeypatch):
     assert (widths[upright] <= 0.75 * SIDE_PX).all()
     assert (widths[upright] >= 0.35 * SIDE_PX).all()
     assert (heights == SIDE_PX).all()
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_some_pictures_are_compressed_of_either_class(images, monkeypatch, wide):
+    """Simulated attacks always are: without this, JPEG would mean fake."""
+    noise = np.random.default_rng(3).integers(-40, 40, images.shape)
+    rough = np.clip(images + noise, 1, 255).astype(np.uint8)
+    shares = []
+
+    def count(picture, quality):
+        assert 20 < quality < 97
+        shares.append(quality)
+        return picture
+
+    monkeypatch.setattr(subject, "recompress", count)
+    vary(rough, wide=wide)
+    assert 0.25 < len(shares) / COUNT < 0.55
+
+    monkeypatch.undo()
+    monkeypatch.setattr(subject, "RECOMPRESSED", 1)
+    always = vary(rough, wide=wide)
+    monkeypatch.setattr(subject, "recompress", lambda picture, quality: picture)
+    assert difference(always, vary(rough, wide=wide)) > 1
