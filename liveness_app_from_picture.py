@@ -170,11 +170,7 @@ def main(argv: list[str] | None = None) -> int:
     elif not judged:
         logger.warning("no face judged: upside down or on its side? Turn the picture")
     if arguments.verify is not None:
-        from liveness.faces import near_faces, tell_passed_over
-
-        tell_passed_over(inputs[0], len(faces) - len(near_faces(faces)))
-        codes = {None: EXIT_OK, "liveness": EXIT_FAKE}
-        return codes.get(_failed_check(faces, arguments.verify), EXIT_OTHER_PERSON)
+        return _verify(inputs[0], faces, arguments.verify)
     return EXIT_OK if judged and not failures else EXIT_FAILED
 
 
@@ -205,6 +201,15 @@ def _load_judge(
         return name_faces(image, faces, identifier, fakes=arguments.name_fakes)
 
     return judge, classifier.threshold
+
+
+def _verify(path: Path, faces: Sequence["FaceVerdict"], name: str) -> int:
+    """The exit code of --verify; says which faces did not count."""
+    from liveness.faces import near_faces, tell_passed_over
+
+    tell_passed_over(path, len(faces) - len(near_faces(faces)))
+    codes = {None: EXIT_OK, "liveness": EXIT_FAKE}
+    return codes.get(_failed_check(faces, name), EXIT_OTHER_PERSON)
 
 
 def _failed_check(faces: Sequence["FaceVerdict"], name: str) -> str | None:
