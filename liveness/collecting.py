@@ -108,6 +108,7 @@ class DatasetFolder:
         self._csv = folder / CSV_NAME
         self._delimiter = ","  # as the table that is there has it
         self._whole: bytes | None = None  # the table without a torn last line
+        self._lacks_line_end = False
         make_output_folder(folder)
         self._contents = self._read_contents()
         self._last_number = self._highest_number()
@@ -186,6 +187,8 @@ class DatasetFolder:
             before = file.tell()
             if before == 0:
                 writer.writerow(COLUMNS)
+            elif self._lacks_line_end:
+                text.write("\n")
             writer.writerows(rows)
             data = as_written(text.getvalue()).encode()
             try:
@@ -194,27 +197,42 @@ class DatasetFolder:
             except BaseException:
                 file.truncate(before)
                 raise
+        self._lacks_line_end = False
 
     def _read_contents(self) -> set[str]:
         """The sources in crops.csv; notes a torn last line, as of a killed run."""
         try:
             data = self._csv.read_bytes()
             whole = data[: max(data.rfind(b"\n"), data.rfind(b"\r")) + 1]
-            text = io.StringIO(whole.decode(ENCODING), newline="")
-            self._delimiter = delimiter_of(text.readline())
-            text.seek(0)
-            rows = list(csv.reader(text, delimiter=self._delimiter))
+            rows = self._parse(whole.decode(ENCODING))
+            rest = data[len(whole) :].decode(errors="replace")  # may end in a letter
+            last = list(csv.reader([rest], delimiter=self._delimiter)) if rest else []
         except FileNotFoundError:
             return set()
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+        except OSError as error:
             raise DatasetError(f"cannot read '{self._csv}': {error}") from error
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise DatasetError(
+                f"cannot read '{self._csv}': it is no CSV table in UTF-8 ({error}); "
+                "save it as one, or move it away"
+            ) from error
         if rows and tuple(rows[0]) != COLUMNS:
             raise DatasetError(
                 f"'{self._csv}' is not a list of crops: expected the columns "
                 f"{', '.join(COLUMNS)}; move it away"
             )
-        self._whole = whole if len(whole) < len(data) else None
+        self._lacks_line_end = _is_whole_row(last, like=rows[-1:])
+        is_torn = len(whole) < len(data) and not self._lacks_line_end
+        self._whole = whole if is_torn else None
+        rows += last if self._lacks_line_end else []
         return {_content_of(row[1]) for row in rows[1:] if len(row) == len(COLUMNS)}
+
+    def _parse(self, text: str) -> list[list[str]]:
+        """Rows of a table; notes what separates its columns."""
+        file = io.StringIO(text, newline="")
+        self._delimiter = delimiter_of(file.readline())
+        file.seek(0)
+        return list(csv.reader(file, delimiter=self._delimiter))
 
     def _highest_number(self) -> int:
         """The highest N of an N.png in the folder, 0 if there is none."""
@@ -297,6 +315,19 @@ class Tally:
 def _content_of(source: str) -> str:
     """The part of a source that comes from the content."""
     return source.rpartition("#")[2]
+
+
+def _is_whole_row(last: list[list[str]], *, like: list[list[str]]) -> bool:
+    """Whether a last row is whole though its line has no end, as editors leave it.
+
+    A torn one lacks fields or a part of the scale, the last field, which is hardly
+    ever another one than in the row before.
+    """
+    return (
+        bool(last and like)
+        and len(last[0]) == len(like[0]) == len(COLUMNS)
+        and last[0][-1] == like[0][-1]
+    )
 
 
 def _row(name: str, source: str, crop: FaceCrop) -> tuple:

@@ -25,7 +25,7 @@ from liveness.files import natural_key, walk
 from liveness.images import IMAGE_SUFFIXES, list_images, read_image
 from liveness.labels import FAKE, LABELS, REAL
 from liveness.preprocess import CROP_SCALE, crop_face, whole_box
-from liveness.tables import read_rows
+from liveness.tables import number_in, read_rows
 
 MIN_CROP_SIDE_PX = 16  # smaller crops hold no texture to learn from
 UNNAMED_ATTACK = "attack"  # of fakes directly in the folder fake/
@@ -331,7 +331,7 @@ def _with_row(sample: Sample, row: dict[str, str]) -> Sample:
         if None in row.values():
             raise ValueError("too few fields")
         box = tuple(int(row[name]) for name in ("x_min", "y_min", "x_max", "y_max"))
-        scale = float(row["scale"])
+        scale = number_in(row["scale"])
         if not (0 < scale < math.inf and box_area(box)):
             raise ValueError(f"scale {scale}, box {box}")
         return replace(

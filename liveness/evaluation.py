@@ -12,7 +12,7 @@ from liveness.errors import DatasetError
 from liveness.files import write_atomically
 from liveness.labels import FAKE, REAL
 from liveness.metrics import ErrorRates, draws_of_sources, error_rates, interval
-from liveness.tables import as_written, read_rows
+from liveness.tables import as_written, number_in, read_rows
 
 NO_BOUND = "no draw differs: no bound"  # of an interval without width
 UNCHANGED = "as they are"  # beside the names of changes
@@ -179,7 +179,7 @@ def read_scores(path: Path) -> ScoredFaces:
         columns, rows = read_rows(path)
         if missing := set(SCORES_COLUMNS).difference(columns):
             raise KeyError(*missing)
-        scores = np.array([float(row["score"]) for row in rows])
+        scores = np.array([number_in(row["score"] or "") for row in rows])
         paths, labels, attacks, sources = (
             [row[name] for row in rows] for name in SCORES_COLUMNS[:-1]
         )

@@ -36,6 +36,10 @@ _PNG_DATA = b"IDAT"  # at byte 37 of one with pixels and nothing else
 _PNG_END = b"IEND\xaeB`\x82"  # with its checksum
 _SAME_VIEW = "Undefined"  # MPO kind of a gain map or preview, which phones add
 
+_ORIENTATION = 0x0112  # EXIF tag
+_SIDEWAYS = (5, 6, 7, 8)  # its values for rows that are the scene's columns
+_FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}  # cv2.flip's code, after that
+
 # What libjpeg-turbo says of a picture that is whole (jerror.h), and simplejpeg of one
 # that it does not know. All else is damage.
 _JPEG_HARMLESS = re.compile(
@@ -87,6 +91,10 @@ def decode(picture: "Image", data: bytes, name: str) -> np.ndarray:
     """
     if picture.format in ("AVIF", "HEIF"):  # OpenCV reads no HEIC and turns no AVIF
         return _decode_turned(picture, data, name)
+    if picture.format in ("JPEG", "MPO") and picture.mode != "CMYK":
+        image = _decode_sound_jpeg(picture, data)
+        if image is not None:
+            return image
     is_quiet = _check_whole(picture, data, name)
     with contextlib.nullcontext() if is_quiet else _silent_stderr():
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
@@ -159,6 +167,36 @@ def _check_whole(picture: "Image", data: bytes, name: str) -> bool:
     except Exception as error:  # as in open_picture
         raise damaged(name) from error
     return False
+
+
+def _decode_sound_jpeg(picture: "Image", data: bytes) -> np.ndarray | None:
+    """The pixels of a JPEG, those that OpenCV gives; None if libjpeg says anything.
+
+    Both decode with libjpeg-turbo, but this tells of damage on the way.
+    """
+    import simplejpeg
+    from PIL import Image
+
+    try:
+        image = simplejpeg.decode_jpeg(data, "BGR", strict=True)
+    except ValueError:
+        return None
+    exif = Image.Exif()
+    try:
+        exif.load(picture.info.get("exif", b""))
+        orientation = exif.get(_ORIENTATION, 1)
+    except Exception:  # damaged; no pixel depends on it
+        return None  # OpenCV reads it in its own way
+    return _turned(image, orientation)
+
+
+def _turned(image: np.ndarray, orientation: int) -> np.ndarray:
+    """A picture turned and mirrored as its EXIF orientation asks for."""
+    if orientation in _SIDEWAYS:
+        image = cv2.transpose(image)
+    if orientation in _FLIPS:
+        image = cv2.flip(image, _FLIPS[orientation])
+    return image
 
 
 def _check_jpeg(data: bytes, name: str) -> bool:

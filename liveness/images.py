@@ -17,6 +17,10 @@ IMAGE_SUFFIXES = tuple(
 )
 MAX_IMAGE_SIDE_PX = 16_384
 MAX_IMAGE_PIXELS = 16_384 * 12_288  # of a 200-megapixel camera; decoded: 604 MB
+# Photographs of more than 40 megapixels have ten times these bytes; a few kilobytes
+# that unpack to hundreds of megabytes have not.
+MAX_FREE_PIXELS = 40_000_000
+MAX_PIXELS_PER_BYTE = 200
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +37,8 @@ def read_image(path: Path) -> np.ndarray:
 
     Raises:
         ImageError: If the file is missing, a folder, unreadable, empty, not a
-            picture, cut off, damaged, or above MAX_IMAGE_SIDE_PX on a side or
-            MAX_IMAGE_PIXELS.
+            picture, cut off, damaged, above MAX_IMAGE_SIDE_PX on a side or
+            MAX_IMAGE_PIXELS, or a large one of hardly any data.
     """
     try:
         data = Path(path).read_bytes()
@@ -62,7 +66,7 @@ def decode_image(data: bytes, *, name: str) -> np.ndarray:
     if not data:
         raise ImageError(f"cannot read image '{name}': the file is empty (0 bytes)")
     picture = open_picture(data, name)
-    _check_size(picture.size, name)
+    _check_size(picture.size, len(data), name)
     try:
         image = decode(picture, data, name)
     except cv2.error as error:  # what OpenCV itself refuses, such as its own limits
@@ -117,7 +121,7 @@ def list_images(paths: Iterable[Path]) -> list[Path]:
     return list_files(paths, IMAGE_SUFFIXES, kind="pictures", error=ImageError)
 
 
-def _check_size(size_wh: tuple[int, int], name: str) -> None:
+def _check_size(size_wh: tuple[int, int], file_bytes: int, name: str) -> None:
     """Refuse a picture that is too large to be worked with."""
     width, height = size_wh
     if max(size_wh) > MAX_IMAGE_SIDE_PX or width * height > MAX_IMAGE_PIXELS:
@@ -125,4 +129,9 @@ def _check_size(size_wh: tuple[int, int], name: str) -> None:
             f"cannot read image '{name}': {width}x{height} pixels, the limit is "
             f"{MAX_IMAGE_SIDE_PX} on a side and {MAX_IMAGE_PIXELS // 10**6} million "
             "in all; make it smaller"
+        )
+    if width * height > max(MAX_FREE_PIXELS, MAX_PIXELS_PER_BYTE * file_bytes):
+        raise ImageError(
+            f"cannot read image '{name}': {width}x{height} pixels from {file_bytes} "
+            "bytes are no photograph; make it smaller"
         )

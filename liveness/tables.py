@@ -20,6 +20,15 @@ def as_written(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
+def number_in(field: str) -> float:
+    """A number with a decimal point, or with the comma that some countries have.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    return float(field.replace(",", "."))
+
+
 def read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     """Columns and rows of a CSV file.
 

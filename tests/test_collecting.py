@@ -137,6 +137,44 @@ def test_a_table_that_was_saved_again_is_read_and_grows(tmp_path, how):
     assert {sample.crop_scale for sample in samples} == {2.7}
 
 
+def test_a_last_row_without_a_line_end_stays(tmp_path):
+    """As an editor leaves it; a torn one lacks fields or a part of the scale."""
+    dataset = DatasetFolder(tmp_path / "out")
+    dataset.add(SOURCE, crops(tmp_path, 2))
+    table = dataset.folder / "crops.csv"
+    table.write_bytes(table.read_bytes().rstrip(b"\n"))
+
+    DatasetFolder(dataset.folder).add("b.mp4#ffff00001111", crops(tmp_path, 1))
+
+    rows = rows_of(dataset.folder)
+    assert [row["file"] for row in rows] == ["1.png", "2.png", "3.png"]
+    assert [row["scale"] for row in rows] == ["2.7"] * 3
+
+
+@pytest.mark.parametrize("lost", [1, 2, 8])
+def test_a_row_that_lacks_an_end_is_torn(tmp_path, lost, caplog):
+    dataset = DatasetFolder(tmp_path / "out")
+    dataset.add(SOURCE, crops(tmp_path, 2))
+    table = dataset.folder / "crops.csv"
+    table.write_bytes(table.read_bytes().rstrip(b"\n")[:-lost])
+
+    DatasetFolder(dataset.folder).add("b.mp4#ffff00001111", crops(tmp_path, 1))
+
+    assert [row["file"] for row in rows_of(dataset.folder)] == ["1.png", "3.png"]
+    assert "torn last line" in caplog.text
+
+
+def test_a_row_that_is_torn_within_a_letter(tmp_path):
+    dataset = DatasetFolder(tmp_path / "out")
+    dataset.add(SOURCE, crops(tmp_path, 1))
+    with (dataset.folder / "crops.csv").open("ab") as file:
+        file.write("2.png,ü".encode()[:-1])
+
+    DatasetFolder(dataset.folder).add("b.mp4#ffff00001111", crops(tmp_path, 1))
+
+    assert [row["file"] for row in rows_of(dataset.folder)] == ["1.png", "2.png"]
+
+
 @pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"\xff\xfe\x00bad\n"])
 def test_foreign_csv_is_refused(tmp_path, content):
     (tmp_path / "crops.csv").write_bytes(content)

@@ -201,6 +201,14 @@ class TestTree:
 
         assert read_dataset([tmp_path])[0].crop_scale == 2.7
 
+    def test_numbers_with_a_decimal_comma_are_read(self, tmp_path):
+        put(tmp_path, "real/1.png")
+        text = f"{COLUMNS}\n{row('1.png')}\n".replace(",", ";").replace("2.7", "2,7")
+        (tmp_path / "real/crops.csv").write_text(text, encoding="utf-8")
+
+        assert "2,7" in text
+        assert read_dataset([tmp_path])[0].crop_scale == 2.7
+
     def test_several_roots_are_one_dataset(self, tmp_path):
         roots = [put(tmp_path / "a", "real/1.png"), put(tmp_path / "b", "fake/1.png")]
 

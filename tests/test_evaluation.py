@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -166,6 +167,8 @@ def test_scores_that_a_spreadsheet_program_saved_again_are_read(tmp_path):
     write_scores(path, faces_of())
     read = read_scores(path)
     text = path.read_text(encoding="utf-8").replace(",", ";")
+    text = re.sub(r";(\d)\.", r";\1,", text)  # where numbers have a decimal comma
+    assert ";0," in text
     path.write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
 
     again = read_scores(path)

@@ -255,6 +255,37 @@ def test_many_pixels_on_allowed_sides_are_refused():
     assert "201 million in all" in refusal(file.getvalue())
 
 
+@pytest.mark.parametrize("name", ["webp", "png", "gif", "tiff"])
+def test_a_bomb_within_the_limit_is_refused_by_what_it_unpacks_to(name):
+    data = encoded(Image.new("L", (9000, 9000)), name)
+    start = time.perf_counter()
+    assert "9000x9000 pixels" in (words := refusal(data)) and "no photograph" in words
+    assert time.perf_counter() - start < 0.2
+
+
+def test_a_large_photograph_is_read():
+    small = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    large = cv2.resize(small, (8000, 6000), interpolation=cv2.INTER_CUBIC)
+    data = cv2.imencode(".jpg", large, [cv2.IMWRITE_JPEG_QUALITY, 40])[1].tobytes()
+    assert decode_image(data, name="a.jpg").shape == large.shape
+
+
+@pytest.mark.parametrize("orientation", range(10))
+@pytest.mark.parametrize("name", ["jpg", "jfif"])
+def test_a_jpeg_is_turned_as_opencv_turns_it(portrait, name, orientation):
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    for options in ({"subsampling": 0}, {"subsampling": 1}, {"subsampling": 2}):
+        data = encoded(portrait.resize((77, 51)), name, exif=exif, **options)
+        np.testing.assert_array_equal(decode_image(data, name="a"), opencv(data))
+
+
+def test_a_jpeg_is_decoded_once(portrait, monkeypatch):
+    """Decoding to look for damage and then for the pixels takes half as long again."""
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded again"))
+    assert decode_image(encoded(portrait, "jpg"), name="a").shape[2] == 3
+
+
 def test_left_over_text_and_padding_before_the_end_are_harmless(portrait):
     data = encoded(portrait, "jpg")
     for extra in (b"Phone 5, firmware 1.2.3; night mode off", bytes(600), b"\x9f\x02"):
