@@ -25,7 +25,7 @@ def frames_per_second(
             start = time.perf_counter()
         frame = frame.copy()
         for box in find_faces(net, frame, 0.5):
-            batch = face_batch(frame, box, model.input_shape[1])
+            batch = face_batch(frame, box, model.input_shape)
             scores = model.predict(batch, verbose=0)[0]
             label = label_encoder.classes_[np.argmax(scores)]
             text = f"{label}: {scores.max():.4f}"

@@ -11,14 +11,13 @@ from tensorflow.keras.models import load_model
 from benchmarks.usual_faces import find_faces, load_detector
 from liveness.preprocess import CROP_SCALE, crop_face, model_input
 
-VIEW_SCALES = (1.0, CROP_SCALE)  # as in liveness.recipe
 
-
-def face_batch(image: np.ndarray, box: tuple[int, ...], side_px: int) -> np.ndarray:
-    """A batch of one face, in the network's own geometry."""
-    crops = [crop_face(image, box, scale=VIEW_SCALES[-1])]
+def face_batch(image: np.ndarray, box: tuple[int, ...], shape: tuple) -> np.ndarray:
+    """A batch of one face, of the shape that the network takes."""
+    scales = np.linspace(1.0, CROP_SCALE, shape[-1] // 3).tolist()
+    crops = [crop_face(image, box, scale=CROP_SCALE)]
     return model_input(
-        crops, crop_scale=VIEW_SCALES[-1], view_scales=VIEW_SCALES, side_px=side_px
+        crops, crop_scale=CROP_SCALE, view_scales=scales, side_px=shape[1]
     )
 
 
@@ -34,7 +33,7 @@ def main() -> None:
     label_encoder = pickle.loads(arguments.le.read_bytes())
     image = cv2.imread(str(arguments.input))
     for box in find_faces(net, image, 0.5):
-        scores = model.predict(face_batch(image, box, model.input_shape[1]))[0]
+        scores = model.predict(face_batch(image, box, model.input_shape))[0]
         label = label_encoder.classes_[np.argmax(scores)]
         print(f"{label}: {scores.max():.4f}")
 
