@@ -8,6 +8,7 @@ it raise.
 """
 
 import logging
+import os
 import re
 import threading
 import time
@@ -295,7 +296,8 @@ def check_source(source: str | int | Path) -> Path | None:
                 f"no such camera: '{text}'; --list-cameras shows what is there"
             )
         return None
-    is_address = not Path(text).exists() and ADDRESS_LIKE.match(text)
+    # Unlike Path.exists, False of a name too long: an error would repeat it.
+    is_address = not os.path.exists(text) and ADDRESS_LIKE.match(text)
     if "://" in text or is_address:
         parse_address(text)
         return None

@@ -15,6 +15,7 @@ import liveness_app_from_picture
 import train_model
 from apps import ROOT
 from liveness.cli import run
+from liveness.faces import DEFAULT_FOLDER, ensure_detector_files
 
 VIDEO = str(ROOT / "videos/real_1.mp4")
 PICTURE = str(ROOT / "images/reals/1.jpg")
@@ -30,6 +31,7 @@ def place(tmp_path, monkeypatch):
     def refuse(*_, **__):
         pytest.fail("loaded or opened before the check")
 
+    ensure_detector_files(DEFAULT_FOLDER)  # filling it would say so
     for name in (
         *("cv2.dnn.readNetFromCaffe", "liveness.frames.LiveSource.__init__"),
         *("liveness.persons.load_library", "liveness.identity.load_library"),
@@ -93,6 +95,7 @@ def test_live_app(place, capsys, start, options, message):
         ("/dev/video_none", "no such camera: '/dev/video_none'; --list-cameras"),
         ("ftp://camera", "bad camera address: it begins with none of http://"),
         ("192.168.1.2:8080/video", "bad camera address: it begins with none of http"),
+        ("me:s3cret@" + 300 * "h", "bad camera address: it begins with none of"),
         ("me:s3cret@host", "bad camera address: it begins with none of http://"),
         ("rtsp:/me:s3cret@host/", "bad camera address: it begins with none of"),
         ("rtsp://me:s3/cret@host/", "bad camera address: it has an @ behind"),
