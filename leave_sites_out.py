@@ -27,6 +27,7 @@ from liveness.cli import (
     add_recipe_arguments,
     make_parser,
     positive_int,
+    recipe_of,
     run,
     set_up_logging,
 )
@@ -167,7 +168,7 @@ def main(argv: list[str] | None = None) -> int:
     from liveness.dataset import files_of, read_dataset, require_sites
     from liveness.evaluation import UNCHANGED
     from liveness.files import check_output_files
-    from liveness.folds import measure_folds
+    from liveness.folds import checkpoint_of_fold, measure_folds
     from liveness.model_files import import_keras
     from liveness.sites import check_folds, deal_parts, results_of
 
@@ -185,18 +186,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     check_folds(samples, dealt, within=within)
     import_keras()  # first, and without TensorFlow's start-up notes
-    from liveness.recipe import options_of
+    from liveness.training import remove_checkpoints
     from livenessnet import LivenessNet
 
-    options = options_of(
-        arguments.trunk,
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-        learning_rate=arguments.learning_rate,
-        seed=arguments.seed,
-        simulate_attacks=arguments.simulate_attacks,
-        networks=arguments.networks,
-    )
+    options = recipe_of(arguments)
+    checkpoint = arguments.scores and arguments.scores.with_suffix(".npz")
     folds = list(
         measure_folds(
             samples,
@@ -206,15 +200,15 @@ def main(argv: list[str] | None = None) -> int:
             within=within,
             changes=arguments.changes,
             never_train=frozenset(arguments.never_train),
-            checkpoint=arguments.scores and arguments.scores.with_suffix(".npz"),
+            checkpoint=checkpoint,
             resume=arguments.resume,
             jobs=arguments.jobs,
         )
     )
     if arguments.scores:  # first: whatever fails after it, the trainings are kept
         _write_scores(arguments.scores, folds)
-        for file in arguments.scores.parent.glob(f"{arguments.scores.stem}-fold-*.npz"):
-            file.unlink()  # checkpoints
+        for number in range(1, len(folds) + 1):
+            remove_checkpoints(checkpoint_of_fold(checkpoint, number), options.networks)
     results = results_of(folds)
     print(table(results[UNCHANGED]))
     if arguments.changes:

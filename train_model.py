@@ -17,6 +17,7 @@ from liveness.cli import (
     add_recipe_arguments,
     make_parser,
     probability,
+    recipe_of,
     run,
     set_up_logging,
 )
@@ -153,19 +154,10 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
     from liveness.plots import save_confusion_matrix, save_history
 
     import_keras()  # first, and without TensorFlow's start-up notes
-    from liveness.recipe import options_of
-    from liveness.training import checkpoint_of, train_average
+    from liveness.training import remove_checkpoints, train_average
     from livenessnet import LivenessNet
 
-    options = options_of(
-        arguments.trunk,
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-        learning_rate=arguments.learning_rate,
-        seed=arguments.seed,
-        simulate_attacks=arguments.simulate_attacks,
-        networks=arguments.networks,
-    )
+    options = recipe_of(arguments)
     train_pixels, validation_pixels = _read_parts(samples, options, arguments)
     trained_on = describe(train_pixels.samples)
     logger.info("training on %s", trained_on)
@@ -185,8 +177,7 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
     rates = error_rates(judged.scores, judged.attacks, threshold=judged.threshold)
     card = _card(options, judged, rates, trained_on)
     paths = save_trained_model(model, arguments.model, arguments.le, card)
-    for number in range(options.networks):
-        checkpoint_of(checkpoint, number + 1).unlink(missing_ok=True)
+    remove_checkpoints(checkpoint, options.networks)
     save_history(arguments.plot, histories)
     accepted = judged.scores >= rates.threshold
     save_confusion_matrix(arguments.cm, judged.is_bona_fide, accepted)

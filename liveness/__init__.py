@@ -46,6 +46,7 @@ Map of the package, in the order in which a picture travels:
 ``live``, ``live_cli``      the loop of the live apps, and their options
 ``overlay``, ``window``     what they draw, and where
 ``recorder``, ``progress``  annotated videos; how far a long run is
+``silence``                 lines of C libraries kept off the terminal
 ``cli``, ``errors``         arguments, logging, exit codes, failures
 ``constants``               numbers that many share
 ==========================  =========================================================

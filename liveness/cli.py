@@ -11,10 +11,13 @@ import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from liveness.constants import DEFAULT_TOLERANCE, LEAST_BATCH, SMALL_TRUNK, TRUNKS
 from liveness.errors import LivenessError
+
+if TYPE_CHECKING:
+    from liveness.recipe import TrainingOptions
 
 ROOT = Path(__file__).resolve().parent.parent  # the folder of the scripts
 DEFAULT_CONFIDENCE = 0.5  # of the detector; the workflow's customary value
@@ -194,6 +197,21 @@ def positive_int(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected 1 or more, received {text!r}")
     return value
+
+
+def recipe_of(arguments: argparse.Namespace) -> "TrainingOptions":
+    """The training that the options of ``add_recipe_arguments`` ask for."""
+    from liveness.recipe import options_of  # loads numpy
+
+    return options_of(
+        arguments.trunk,
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate,
+        seed=arguments.seed,
+        simulate_attacks=arguments.simulate_attacks,
+        networks=arguments.networks,
+    )
 
 
 def batch_size(text: str) -> int:

@@ -182,8 +182,12 @@ def _measure_in_worker(number: int, held_out: set[str]) -> Fold:
 def _how_of(number: int, how: dict[str, Any]) -> dict[str, Any]:
     """What ``measure_fold`` is told for a fold, whose checkpoint is its own."""
     checkpoint = how["checkpoint"]
-    file = checkpoint and checkpoint.with_stem(f"{checkpoint.stem}-fold-{number}")
-    return how | {"checkpoint": file}
+    return how | {"checkpoint": checkpoint and checkpoint_of_fold(checkpoint, number)}
+
+
+def checkpoint_of_fold(checkpoint: Path, number: int) -> Path:
+    """What ``train_average`` is given for a fold, the first of which is 1."""
+    return checkpoint.with_stem(f"{checkpoint.stem}-fold-{number}")
 
 
 def _log_start(number: int, held_out: set[str]) -> None:

@@ -7,11 +7,8 @@ grey, and allocates whatever a header asks for.
 import contextlib
 import io
 import logging
-import os
 import re
-import threading
 import warnings
-from collections.abc import Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -19,6 +16,7 @@ import cv2
 import numpy as np
 
 from liveness.errors import ImageError
+from liveness.silence import silent_libraries
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -50,7 +48,6 @@ _JPEG_LEFT_OVER = re.compile("([0-9]+) extraneous bytes before marker 0x([0-9a-f
 _JPEG_END = b"\xff\xd9"
 _JPEG_PADDING = 16  # bytes too many that do not tell of damage
 
-_stderr_lock = threading.Lock()
 logger = logging.getLogger(__name__)
 
 
@@ -96,7 +93,7 @@ def decode(picture: "Image", data: bytes, name: str) -> np.ndarray:
         if image is not None:
             return image
     is_quiet = _check_whole(picture, data, name)
-    with contextlib.nullcontext() if is_quiet else _silent_stderr():
+    with contextlib.nullcontext() if is_quiet else silent_libraries():
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if image is None or image.ndim != 3:  # a grey PFM stays one of floats
         raise damaged(name)
@@ -162,7 +159,7 @@ def _check_whole(picture: "Image", data: bytes, name: str) -> bool:
             picture.verify()
             return data[37:41] == _PNG_DATA and data.endswith(_PNG_END)
         if picture.format == "TIFF":  # of one OpenCV shows what is left
-            with _silent_stderr():
+            with silent_libraries():
                 picture.load()
     except Exception as error:  # as in open_picture
         raise damaged(name) from error
@@ -251,7 +248,7 @@ def _decode_turned(picture: "Image", data: bytes, name: str) -> np.ndarray:
     from PIL import ImageOps
 
     try:
-        with _silent_stderr():
+        with silent_libraries():
             turned = ImageOps.exif_transpose(picture).convert("RGB")
             if picture.format == "AVIF" and cv2.haveImageWriter(".avif"):
                 # Of a damaged one Pillow shows what is left, OpenCV nothing.
@@ -263,18 +260,3 @@ def _decode_turned(picture: "Image", data: bytes, name: str) -> np.ndarray:
     except Exception as error:  # as in open_picture
         raise damaged(name) from error
     return cv2.cvtColor(np.asarray(turned), cv2.COLOR_RGB2BGR)
-
-
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Drop what libraries in C write to stderr: it names no file."""
-    with _stderr_lock:
-        kept = os.dup(2)
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        try:
-            os.dup2(nowhere, 2)
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            os.close(nowhere)

@@ -158,11 +158,11 @@ def run_live_app(
     if arguments.once and time_limit_s is None:
         time_limit_s = ONCE_LIMIT_S
     with (
-        open_source() as opened,
-        _open_outputs(arguments, opened, title, first_decision) as outputs,
+        open_source() as source,
+        _open_outputs(arguments, source, title, first_decision) as outputs,
     ):
         summary = run_live(
-            opened,
+            source,
             judge,
             outputs,
             threshold=classifier.threshold,
@@ -172,7 +172,7 @@ def run_live_app(
     if arguments.once:
         codes = {"real": EXIT_OK, "fake": EXIT_FAKE}
         return codes[first_decision[0].label] if first_decision else EXIT_UNDECIDED
-    if not opened.is_live and not summary.frames_with_faces:
+    if not source.is_live and not summary.frames_with_faces:
         logger.warning(
             "no face found: a film that is turned, or combed (interlaced without "
             "saying so), has to be mended first; else a lower --confidence finds more"

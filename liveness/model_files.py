@@ -32,6 +32,7 @@ from liveness.cli import ROOT
 from liveness.errors import ModelError, OutputError
 from liveness.files import check_output_files, write_atomically
 from liveness.labels import LABELS, write_label_encoder
+from liveness.silence import silent_libraries
 
 if TYPE_CHECKING:
     import keras
@@ -535,16 +536,8 @@ def sha256_of(content: bytes) -> str:
 def _silent_stderr() -> Iterator[None]:
     """Drop what Python and libraries in C++ write to stderr; errors still raise."""
     sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+    with silent_libraries(), contextlib.redirect_stderr(io.StringIO()):
+        yield
 
 
 def _require_model_file(path: Path) -> None:

@@ -166,15 +166,8 @@ def read_tensors(data: bytes) -> dict[str, np.ndarray]:
         types = {one.storage.key: one.storage.dtype for one in tensors.values()}
         numbers = {key: _read_storage(file, types[key]) for key in keys}
         return {
-            # A tensor need not lie in the order of its axes: hence the strides.
-            name: np.lib.stride_tricks.as_strided(
-                numbers[one.storage.key][one.offset :],
-                one.shape,
-                [step * one.storage.dtype.itemsize for step in one.strides],
-                writeable=False,
-            ).copy()
+            name: _array_of(one, numbers[one.storage.key])
             for name, one in tensors.items()
-            if _fits(one, numbers[one.storage.key])
         }
     # A damaged pickle fails in ways of its own.
     except Exception as error:
@@ -192,8 +185,8 @@ def _read_storage(file: io.BytesIO, dtype: np.dtype) -> np.ndarray:
     return np.frombuffer(content, dtype)
 
 
-def _fits(tensor: _Tensor, numbers: np.ndarray) -> bool:
-    """True; a view that reaches beyond its numbers raises."""
+def _array_of(tensor: _Tensor, numbers: np.ndarray) -> np.ndarray:
+    """A tensor's own array; ValueError if it reaches beyond the storage's numbers."""
     reach = sum(
         (size - 1) * step
         for size, step in zip(tensor.shape, tensor.strides, strict=True)
@@ -202,4 +195,10 @@ def _fits(tensor: _Tensor, numbers: np.ndarray) -> bool:
         raise ValueError("a tensor begins before its numbers")
     if tensor.offset + reach >= len(numbers):
         raise ValueError("a tensor reaches beyond its numbers")
-    return True
+    # It need not lie in the order of its axes: hence the strides.
+    return np.lib.stride_tricks.as_strided(
+        numbers[tensor.offset :],
+        tensor.shape,
+        [step * numbers.itemsize for step in tensor.strides],
+        writeable=False,
+    ).copy()

@@ -138,6 +138,12 @@ def checkpoint_of(checkpoint: Path, number: int) -> Path:
     return checkpoint.with_stem(f"{checkpoint.stem}-{number}")
 
 
+def remove_checkpoints(checkpoint: Path, networks: int) -> None:
+    """Delete those of a training of so many networks, as far as they are there."""
+    for number in range(networks):
+        checkpoint_of(checkpoint, number + 1).unlink(missing_ok=True)
+
+
 def _recipe_of(
     training: Pixels, validation: Pixels | None, options: TrainingOptions
 ) -> dict[str, object]:
