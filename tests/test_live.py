@@ -1,5 +1,6 @@
 """The loop and each of its outputs, with stand-ins for source, judge and screen."""
 
+import contextlib
 import io
 import json
 import socket
@@ -206,25 +207,30 @@ def test_recording_into_a_missing_folder_fails_at_once(tmp_path):
         VideoRecorder(tmp_path / "missing" / "out.mp4", fps=10, is_live=False)
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk():
-    """From now on no file may grow beyond two kilobytes."""
+    """Inside the block no file can grow beyond two kilobytes.
+
+    The limit is the process's own: it ends with the block, or pytest could not write
+    its report into a file either.
+    """
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @pytest.mark.parametrize("count", [3, 60], ids=["at the end", "on the way"])
-def test_a_video_that_broke_off_is_an_error_and_the_old_one_stays(
-    tmp_path, full_disk, count
-):
+def test_a_video_that_broke_off_is_an_error_and_the_old_one_stays(tmp_path, count):
     old = tmp_path / "out.mp4"
     old.write_bytes(b"old")
     noise = np.random.default_rng(0).integers(0, 255, (count, 64, 64, 3), np.uint8)
     recorder = VideoRecorder(old, fps=10, is_live=False)
-    full_disk()
-    with pytest.raises(OutputError, match=r"out\.mp4.* 64x64 .*file too large"):
+    refused = pytest.raises(OutputError, match=r"out\.mp4.* 64x64 .*file too large")
+    with refused, full_disk():
         try:
             items = [Frame(image, n, n / 10, 0.0) for n, image in enumerate(noise)]
             run(items, [None], [recorder])
