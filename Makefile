@@ -35,6 +35,7 @@ test: $(DEV_INSTALLED) system-libraries test-screen
 lint: $(DEV_INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	PYTHONPATH=. $(BIN)/lint-imports --no-cache
 
 bench: $(INSTALLED) system-libraries
 	$(BIN)/python -m benchmarks.run_all

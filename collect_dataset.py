@@ -10,13 +10,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from liveness.cli import (
-    add_detector_arguments,
-    make_parser,
-    positive_int,
-    run,
-    set_up_logging,
-)
+from liveness.cli.arguments import add_detector_arguments, make_parser, positive_int
+from liveness.cli.run import run
+from liveness.processes import set_up_logging
 
 # What needs cv2 or tqdm is imported where it is used: --help stays instant.
 
@@ -86,11 +82,11 @@ def collect(
         LivenessError: If the detector or the output folder cannot be used, or no
             video is there.
     """
-    from liveness.collecting import DatasetFolder, Tally
+    from liveness.data.crops_folder import DatasetFolder, Tally
+    from liveness.data.extraction import examine_videos
     from liveness.errors import SourceError
-    from liveness.examining import examine_videos
-    from liveness.faces import ensure_detector_files
-    from liveness.files import check_any_exists
+    from liveness.faces.detector import ensure_detector_files
+    from liveness.io.files import check_any_exists
     from liveness.progress import Progress
 
     ensure_detector_files(detector)
@@ -120,11 +116,11 @@ def collect(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the script; see ``liveness.cli`` for the exit codes."""
+    """Run the script; see ``liveness.cli.run`` for the exit codes."""
     arguments = build_parser().parse_args(argv)
     set_up_logging(verbose=arguments.verbose)
     from liveness.errors import SourceError
-    from liveness.files import VIDEO_SUFFIXES, list_files
+    from liveness.io.files import VIDEO_SUFFIXES, list_files
 
     tally = collect(
         list_files(arguments.input, VIDEO_SUFFIXES, kind="videos", error=SourceError),

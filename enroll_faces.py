@@ -15,21 +15,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from liveness.cli import (
-    EXIT_FAILED,
-    EXIT_OK,
-    add_detector_arguments,
-    make_parser,
-    positive_float,
-    run,
-    set_up_logging,
-)
-from liveness.constants import DEFAULT_TOLERANCE
+from liveness.cli.arguments import add_detector_arguments, make_parser, positive_float
+from liveness.cli.run import run
+from liveness.constants import DEFAULT_TOLERANCE, EXIT_FAILED, EXIT_OK
 from liveness.errors import EncodingsError, IdentityError
+from liveness.processes import set_up_logging
 
 if TYPE_CHECKING:
-    from liveness.enrolling import Enrolment
-    from liveness.identity import KnownFaces
+    from liveness.people.enrolment import Enrolment
+    from liveness.people.identity import KnownFaces
 
 # What needs cv2 or numpy is imported where it is used: --help stays instant.
 
@@ -105,8 +99,9 @@ def update_file(
     Raises:
         LivenessError: If nothing could be done; the file is then as it was.
     """
-    from liveness import enrolling, identity
-    from liveness.faces import FaceDetector
+    from liveness.faces.detector import FaceDetector
+    from liveness.people import enrolment as enrolling
+    from liveness.people import identity
 
     exists = encodings.exists()
     if pictures and exists and not (add or remove):
@@ -140,8 +135,8 @@ def report(known: "KnownFaces", png: Path) -> None:
     Raises:
         IdentityError: If there are too few pictures for any rate.
     """
-    from liveness.identity import match_rates, pair_distances
-    from liveness.plots import save_match_rates
+    from liveness.evaluation.plots import save_match_rates
+    from liveness.people.identity import match_rates, pair_distances
 
     false_match, false_non_match = match_rates(known, REPORTED_TOLERANCES)
     same, different = pair_distances(known)
@@ -184,7 +179,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check_outputs(arguments: argparse.Namespace) -> None:
     """What is written can be written, and the figure replaces nothing that is read."""
-    from liveness.files import check_output_files, walk
+    from liveness.io.files import check_output_files, walk
 
     changes = arguments.input or arguments.remove
     outputs = [arguments.encodings] if changes else []
@@ -200,7 +195,7 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
 
 def _without(known: "KnownFaces", names: Sequence[str], path: Path) -> "KnownFaces":
     """Everybody but these people, who must be there."""
-    from liveness.identity import checked_name
+    from liveness.people.identity import checked_name
 
     for name in map(checked_name, names):
         if name not in known.people:
@@ -211,7 +206,7 @@ def _without(known: "KnownFaces", names: Sequence[str], path: Path) -> "KnownFac
 
 
 def _warn_of_lookalikes(known: "KnownFaces", tolerance: float) -> None:
-    from liveness.identity import find_lookalikes
+    from liveness.people.identity import find_lookalikes
 
     for one, other, distance in find_lookalikes(known, tolerance):
         logger.warning(

@@ -17,28 +17,23 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from liveness.cli import (
-    EXIT_OK,
-    ROOT,
-    add_model_arguments,
-    make_parser,
-    probability,
-    run,
-    set_up_logging,
-)
+from liveness.cli.arguments import add_model_arguments, make_parser, probability
+from liveness.cli.run import run
+from liveness.constants import EXIT_OK, ROOT
 from liveness.errors import DatasetError, ImageError
+from liveness.processes import set_up_logging
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     import numpy as np
 
-    from liveness.changes import Change
-    from liveness.classifier import LivenessClassifier
-    from liveness.dataset import Sample
-    from liveness.evaluation import Evaluation, ScoredFaces
-    from liveness.faces import Detection, FaceDetector
-    from liveness.metrics import ErrorRates
+    from liveness.data.dataset import Sample
+    from liveness.evaluation.changes import Change
+    from liveness.evaluation.metrics import ErrorRates
+    from liveness.evaluation.report import Evaluation, ScoredFaces
+    from liveness.faces.detector import Detection, FaceDetector
+    from liveness.model.classifier import LivenessClassifier
 
 CLIP_EVERY_N_FRAMES = 5  # of a clip for --real or --fake
 CLIP_ATTACK = "own clip"  # of a clip that is given by itself, not in a folder
@@ -132,7 +127,7 @@ def score_faces(
     """
     import numpy as np
 
-    from liveness.evaluation import ScoredFaces
+    from liveness.evaluation.report import ScoredFaces
 
     crops = itertools.chain(
         _dataset_crops(samples, classifier.card.crop_scale),
@@ -163,8 +158,8 @@ def calibrate(
     classifier: "LivenessClassifier",
 ) -> float:
     """Choose the threshold on these faces and write it into the model's card."""
-    from liveness.metrics import calibrated_threshold, error_rates
-    from liveness.model_files import write_card
+    from liveness.evaluation.metrics import calibrated_threshold, error_rates
+    from liveness.model.card import write_card
 
     path = _card_of(arguments, classifier)
     bpcer = arguments.bpcer
@@ -199,7 +194,7 @@ def _say_what_to_expect(
     faces: "ScoredFaces", before: "ErrorRates", bpcer: float | None
 ) -> None:
     """How it was before, and what the report of a calibration is worth."""
-    from liveness.metrics import rates_calibrated
+    from liveness.evaluation.metrics import rates_calibrated
 
     logger.info(
         "at the threshold before, %.3f: APCER %.1f%%, BPCER %.1f%%",
@@ -216,7 +211,7 @@ def _say_what_to_expect(
 
 def _warn_of_few(faces: "ScoredFaces", real: int, fake: int) -> None:
     """Say so where a class has too few faces or films for a threshold."""
-    from liveness.metrics import FEW_FACES
+    from liveness.evaluation.metrics import FEW_FACES
 
     if min(real, fake) < FEW_FACES:
         logger.warning(
@@ -245,11 +240,11 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     _check_usage(parser, arguments)
     set_up_logging(verbose=arguments.verbose)
-    from liveness.changes import CHANGES
-    from liveness.classifier import LivenessClassifier
-    from liveness.dataset import read_dataset
-    from liveness.evaluation import evaluate, write_scores
-    from liveness.faces import ensure_detector_files
+    from liveness.data.dataset import read_dataset
+    from liveness.evaluation.changes import CHANGES
+    from liveness.evaluation.report import evaluate, write_scores
+    from liveness.faces.detector import ensure_detector_files
+    from liveness.model.classifier import LivenessClassifier
 
     clips = _clips(arguments)
     _check_outputs(arguments, clips)
@@ -295,7 +290,8 @@ def _card_of(arguments: argparse.Namespace, classifier: "LivenessClassifier") ->
         ModelError: If it has none of its own.
     """
     from liveness.errors import ModelError
-    from liveness.model_files import find_model, sha256_of
+    from liveness.model.card import sha256_of
+    from liveness.model.paths import find_model
 
     if classifier.card.model_sha256 is None:
         raise ModelError("this model has no card to write a threshold into")
@@ -324,9 +320,9 @@ def _check_outputs(
     arguments: argparse.Namespace, clips: list[tuple[str, Path]]
 ) -> None:
     """No result replaces a model, a clip or a file of the datasets."""
-    from liveness.dataset import files_of
-    from liveness.files import check_output_files
-    from liveness.model_files import find_model
+    from liveness.data.dataset import files_of
+    from liveness.io.files import check_output_files
+    from liveness.model.paths import find_model
 
     outputs = (arguments.scores, arguments.json, arguments.plot)
     model = find_model(arguments.model, arguments.le)
@@ -342,13 +338,13 @@ def _write_figures(
     arguments: argparse.Namespace, faces: "ScoredFaces", evaluation: "Evaluation"
 ) -> None:
     """The report as JSON and as a figure, where they are wanted."""
-    from liveness.files import write_atomically
+    from liveness.io.files import write_atomically
 
     if arguments.json:
         text = json.dumps(evaluation.as_json(), indent=2) + "\n"
         write_atomically(arguments.json, text.encode())
     if arguments.plot:
-        from liveness.plots import save_evaluation
+        from liveness.evaluation.plots import save_evaluation
 
         save_evaluation(
             arguments.plot,
@@ -362,7 +358,7 @@ def _dataset_crops(
     samples: "list[Sample]", scale: float
 ) -> "Iterator[tuple[str, str, str, np.ndarray]]":
     """Path, attack, source and crop of each sample; the unreadable are said."""
-    from liveness.dataset import crop_at_scale
+    from liveness.data.dataset import crop_at_scale
 
     for sample in samples:
         try:
@@ -379,8 +375,8 @@ def _clip_crops(
     clips: list[tuple[str, Path]], detector_folder: Path, scale: float
 ) -> "Iterator[tuple[str, str, str, np.ndarray]]":
     """Path, attack, source and crop of the best face in frames of the clips."""
-    from liveness.faces import FaceDetector
-    from liveness.preprocess import crop_face
+    from liveness.faces.crops import crop_face
+    from liveness.faces.detector import FaceDetector
 
     detector = FaceDetector(detector_folder) if clips else None
     for attack, clip in clips:
@@ -400,9 +396,9 @@ def _clip_crops(
 
 def _clips(arguments: argparse.Namespace) -> list[tuple[str, Path]]:
     """Attack and file of every video and picture of --real and --fake."""
-    from liveness.collecting import CSV_NAME
-    from liveness.files import VIDEO_SUFFIXES, list_files
-    from liveness.images import IMAGE_SUFFIXES
+    from liveness.data.crops_table import CSV_NAME
+    from liveness.io.files import VIDEO_SUFFIXES, list_files
+    from liveness.io.images import IMAGE_SUFFIXES
 
     def clips_in(given: Path) -> list[Path]:
         if (given / CSV_NAME).is_file():
@@ -430,9 +426,9 @@ def _detections(
     clip: Path, detector: "FaceDetector"
 ) -> "Iterator[tuple[np.ndarray, list[Detection]]]":
     """The picture, or every n-th frame of the video, and the faces in it."""
-    from liveness.files import VIDEO_SUFFIXES
-    from liveness.frames import VideoFile
-    from liveness.images import read_image
+    from liveness.io.files import VIDEO_SUFFIXES
+    from liveness.io.images import read_image
+    from liveness.sources.frames import VideoFile
 
     if clip.suffix.lower() not in VIDEO_SUFFIXES:
         image = read_image(clip)

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from liveness.cli import add_detector_arguments, make_parser, run, set_up_logging
+from liveness.cli.arguments import add_detector_arguments, make_parser
+from liveness.cli.run import run
+from liveness.processes import set_up_logging
 
 # What needs cv2 or tqdm is imported where it is used: --help stays instant.
 
@@ -55,11 +57,11 @@ def collect(
         LivenessError: If the detector or the output folder cannot be used, or no
             picture is there.
     """
-    from liveness.collecting import DatasetFolder, Examined, Tally
+    from liveness.data.crops_folder import DatasetFolder, Examined, Tally
+    from liveness.data.extraction import examine_image
     from liveness.errors import ImageError
-    from liveness.examining import examine_image
-    from liveness.faces import FaceDetector, ensure_detector_files
-    from liveness.files import check_any_exists
+    from liveness.faces.detector import FaceDetector, ensure_detector_files
+    from liveness.io.files import check_any_exists
     from liveness.progress import Progress
 
     ensure_detector_files(detector)
@@ -79,10 +81,10 @@ def collect(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the script; see ``liveness.cli`` for the exit codes."""
+    """Run the script; see ``liveness.cli.run`` for the exit codes."""
     arguments = build_parser().parse_args(argv)
     set_up_logging(verbose=arguments.verbose)
-    from liveness.images import list_images
+    from liveness.io.images import list_images
 
     tally = collect(
         list_images(arguments.input),

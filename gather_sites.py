@@ -17,18 +17,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from liveness.cli import (
-    add_detector_arguments,
-    make_parser,
-    positive_int,
-    run,
-    set_up_logging,
-)
+from liveness.cli.arguments import add_detector_arguments, make_parser, positive_int
+from liveness.cli.run import run
 from liveness.errors import DatasetError, LivenessError
+from liveness.processes import set_up_logging
 
 if TYPE_CHECKING:
-    from liveness.collecting import DatasetFolder, Tally
-    from liveness.faces import FaceDetector
+    from liveness.data.crops_folder import DatasetFolder, Tally
+    from liveness.faces.detector import FaceDetector
 
 REPLAY = "replay"  # what the fakes among the videos are
 
@@ -67,10 +63,10 @@ def gather(arguments: argparse.Namespace) -> "Tally":
     Raises:
         DatasetError: If the input is no folder or has neither frames.csv nor videos.
     """
-    from liveness.collecting import DatasetFolder, Tally
-    from liveness.faces import FaceDetector
-    from liveness.files import make_output_folder
-    from liveness.locks import lock_folder
+    from liveness.data.crops_folder import DatasetFolder, Tally
+    from liveness.faces.detector import FaceDetector
+    from liveness.io.files import make_output_folder
+    from liveness.io.locks import lock_folder
     from liveness.progress import Progress
 
     if not arguments.input.is_dir():
@@ -113,9 +109,9 @@ def _take(
     tally: "Tally",
 ) -> None:
     """Collect from one picture or video, unless the folder has it already."""
-    from liveness.collecting import source_of
-    from liveness.examining import examine_image, examine_video
-    from liveness.frames import VideoFile
+    from liveness.data.crops_folder import source_of
+    from liveness.data.extraction import examine_image, examine_video
+    from liveness.sources.frames import VideoFile
 
     source = source_of(path)
     if folder.has(source):
@@ -145,7 +141,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _pictures(data: Path) -> Iterator[tuple[Path, Path, bool]]:
     """Pictures of frames.csv and the folder for the crops of each."""
-    from liveness.dataset import read_list
+    from liveness.data.dataset import read_list
 
     table = data / "frames.csv"
     rows = read_list(table)
@@ -158,8 +154,8 @@ def _pictures(data: Path) -> Iterator[tuple[Path, Path, bool]]:
 
 def _videos(data: Path) -> Iterator[tuple[Path, Path, bool]]:
     """Videos named SITE_real.* or SITE_fake.* and the folder for their crops."""
-    from liveness.files import VIDEO_SUFFIXES
-    from liveness.labels import FAKE, LABELS
+    from liveness.io.files import VIDEO_SUFFIXES
+    from liveness.model.labels import FAKE, LABELS
 
     for path in sorted((data / "videos").glob("*")):
         site, _, label = path.stem.rpartition("_")

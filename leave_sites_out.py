@@ -22,18 +22,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from liveness.cli import (
-    EXIT_OK,
+from liveness.cli.arguments import (
     add_recipe_arguments,
     make_parser,
     positive_int,
     recipe_of,
-    run,
-    set_up_logging,
 )
+from liveness.cli.run import run
+from liveness.constants import EXIT_OK
+from liveness.processes import set_up_logging
 
 if TYPE_CHECKING:
-    from liveness.sites import Fold, SiteResult
+    from liveness.evaluation.sites import Fold, SiteResult
 
 logger = logging.getLogger("liveness.leave_sites_out")
 
@@ -112,7 +112,7 @@ def site_names(text: str) -> set[str]:
 
 def table(results: "Sequence[SiteResult]") -> str:
     """One line for each site and the means over sites of each kind."""
-    from liveness.sites import means
+    from liveness.evaluation.sites import means
 
     lines = [
         f"{'site':<18}{'kind':<13}{'attack':<10}{'faces':>6}{'EER':>8}{'AUC':>7}"
@@ -142,8 +142,8 @@ def table_of_changes(changed: "dict[str, list[SiteResult]]") -> str:
     Args:
         changed: The results by what was changed; the first are of the unchanged.
     """
-    from liveness.evaluation import lines_of_changes
-    from liveness.sites import means
+    from liveness.evaluation.report import lines_of_changes
+    from liveness.evaluation.sites import means
 
     means_of = {name: means(results) for name, results in changed.items()}
     lines = []
@@ -165,12 +165,12 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.resume and not arguments.scores:
         parser.error("--resume needs --scores: the checkpoints lie beside that file")
     set_up_logging(verbose=arguments.verbose)
-    from liveness.dataset import files_of, read_dataset, require_sites
-    from liveness.evaluation import UNCHANGED
-    from liveness.files import check_output_files
-    from liveness.folds import checkpoint_of_fold, measure_folds
-    from liveness.model_files import import_keras
-    from liveness.sites import check_folds, deal_parts, results_of
+    from liveness.constants import UNCHANGED
+    from liveness.data.dataset import files_of, read_dataset, require_sites
+    from liveness.evaluation.cross_validation import checkpoint_of_fold, measure_folds
+    from liveness.evaluation.sites import check_folds, deal_parts, results_of
+    from liveness.io.files import check_output_files
+    from liveness.model.keras_files import import_keras
 
     outputs = [path for path in (arguments.scores, arguments.json) if path]
     check_output_files(outputs, inputs=files_of(arguments.dataset))
@@ -186,7 +186,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     check_folds(samples, dealt, within=within)
     import_keras()  # first, and without TensorFlow's start-up notes
-    from liveness.training import remove_checkpoints
+    from liveness.training.fit import remove_checkpoints
     from livenessnet import LivenessNet
 
     options = recipe_of(arguments)
@@ -235,9 +235,9 @@ def training_command(arguments: argparse.Namespace) -> str:
 
 def _write_table(path: Path, results: "dict[str, list[SiteResult]]") -> None:
     """The rows and means of the unchanged faces, and the means after each change."""
-    from liveness.evaluation import UNCHANGED
-    from liveness.files import write_atomically
-    from liveness.sites import means
+    from liveness.constants import UNCHANGED
+    from liveness.evaluation.sites import means
+    from liveness.io.files import write_atomically
 
     figures = {
         change: {
@@ -257,7 +257,7 @@ def _write_scores(path: Path, folds: "Sequence[Fold]") -> None:
     """The scores of all folds; train_model.py reads them."""
     import numpy as np
 
-    from liveness.evaluation import ScoredFaces, write_scores
+    from liveness.evaluation.report import ScoredFaces, write_scores
 
     samples = [sample for fold in folds for sample in fold.samples]
     faces = ScoredFaces(

@@ -9,27 +9,25 @@ decision in time.
 import argparse
 import sys
 
-from liveness.cli import (
-    EXIT_OK,
+from liveness.cli.arguments import (
     add_detector_arguments,
     add_identity_arguments,
     add_model_arguments,
     check_identity_arguments,
     make_parser,
     positive_float,
-    run,
-    set_up_logging,
 )
-from liveness.errors import SourceError
-from liveness.live_cli import (
+from liveness.cli.live_app import (
     add_challenge_argument,
     add_live_arguments,
     parse_discreetly,
     run_live_app,
     size_wh,
 )
-
-BACKENDS = ("any", "v4l2", "dshow", "msmf", "avfoundation")  # keys of webcam.BACKENDS
+from liveness.cli.run import run
+from liveness.constants import CAMERA_BACKENDS, EXIT_OK
+from liveness.errors import SourceError
+from liveness.processes import set_up_logging
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -44,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     group.add_argument(
         "--backend",
-        choices=BACKENDS,
+        choices=CAMERA_BACKENDS,
         default="any",
         help="what the system reads a camera with",
     )
@@ -72,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     check_identity_arguments(parser, arguments)
     set_up_logging(verbose=arguments.verbose)
     # Loads OpenCV, which --help can do without.
-    from liveness.frames import (
+    from liveness.sources.frames import (
         check_source,
         list_cameras,
         open_source,

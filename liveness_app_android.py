@@ -10,21 +10,21 @@ decision in time.
 import argparse
 import sys
 
-from liveness.cli import (
+from liveness.cli.arguments import (
     add_detector_arguments,
     add_identity_arguments,
     add_model_arguments,
     check_identity_arguments,
     make_parser,
-    run,
-    set_up_logging,
 )
-from liveness.live_cli import (
+from liveness.cli.live_app import (
     add_challenge_argument,
     add_live_arguments,
     parse_discreetly,
     run_live_app,
 )
+from liveness.cli.run import run
+from liveness.processes import set_up_logging
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -59,8 +59,8 @@ def main(argv: list[str] | None = None) -> int:
     check_identity_arguments(parser, arguments)
     set_up_logging(verbose=arguments.verbose)
     # Loads OpenCV, which --help can do without.
-    from liveness.camera_address import parse_address
-    from liveness.frames import open_ip_webcam
+    from liveness.sources.camera_address import parse_address
+    from liveness.sources.frames import open_ip_webcam
 
     # Before a model is loaded.
     address = parse_address(arguments.url, user=arguments.user)

@@ -16,26 +16,22 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from liveness.cli import (
-    EXIT_FAILED,
-    EXIT_FAKE,
-    EXIT_OK,
+from liveness.cli.arguments import (
     add_detector_arguments,
     add_identity_arguments,
     add_model_arguments,
     check_identity_arguments,
     make_parser,
-    run,
-    set_up_logging,
 )
+from liveness.cli.run import run
+from liveness.constants import EXIT_FAILED, EXIT_FAKE, EXIT_OK, EXIT_OTHER_PERSON
 from liveness.errors import ImageError, OutputError
+from liveness.processes import set_up_logging
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from liveness.verdicts import FaceVerdict
-
-EXIT_OTHER_PERSON = 4
+    from liveness.model.verdicts import FaceVerdict
 
 logger = logging.getLogger("liveness.picture")
 
@@ -94,12 +90,12 @@ def judge_picture(
         ImageError: If the picture cannot be read.
         OSError: If the annotated picture cannot be written.
     """
-    from liveness.images import read_image, write_image
+    from liveness.io.images import read_image, write_image
 
     image = read_image(path)
     faces = judge(image)
     if output is not None:
-        from liveness.overlay import draw_faces
+        from liveness.live.overlay import draw_faces
 
         write_image(output, draw_faces(image, faces, threshold=threshold))
     return faces
@@ -113,8 +109,8 @@ def output_paths(inputs: Sequence[Path], output: Path | None) -> list[Path | Non
             ``check_output_files``: no annotated picture replaces an input; or the
             folder cannot be created.
     """
-    from liveness.files import check_output_files, make_output_folder
-    from liveness.images import IMAGE_SUFFIXES, WRITABLE_SUFFIXES, check_writable
+    from liveness.io.files import check_output_files, make_output_folder
+    from liveness.io.images import IMAGE_SUFFIXES, WRITABLE_SUFFIXES, check_writable
 
     if output is None:
         return [None] * len(inputs)
@@ -139,8 +135,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     check_identity_arguments(parser, arguments)
     set_up_logging(verbose=arguments.verbose)
-    from liveness.files import check_any_exists
-    from liveness.images import list_images  # OpenCV, which --help can do without
+    from liveness.io.files import check_any_exists
+    from liveness.io.images import list_images  # OpenCV, which --help can do without
 
     check_any_exists(arguments.input, kind="image", error=ImageError)
     inputs = list_images(arguments.input)
@@ -178,10 +174,10 @@ def _load_judge(
     arguments: argparse.Namespace,
 ) -> tuple["Callable[[np.ndarray], list[FaceVerdict]]", float]:
     """What turns a picture into verdicts, and the threshold behind them."""
-    from liveness.classifier import LivenessClassifier
-    from liveness.faces import FaceDetector
-    from liveness.persons import load_identifier, name_faces
-    from liveness.verdicts import classify_faces
+    from liveness.faces.detector import FaceDetector
+    from liveness.model.classifier import LivenessClassifier
+    from liveness.model.verdicts import classify_faces
+    from liveness.people.checks import load_identifier, name_faces
 
     identifier = load_identifier(
         arguments.known, arguments.tolerance, must_know=arguments.verify
@@ -205,7 +201,7 @@ def _load_judge(
 
 def _verify(path: Path, faces: Sequence["FaceVerdict"], name: str) -> int:
     """The exit code of --verify; says which faces did not count."""
-    from liveness.faces import near_faces, tell_passed_over
+    from liveness.faces.detector import near_faces, tell_passed_over
 
     tell_passed_over(path, len(faces) - len(near_faces(faces)))
     codes = {None: EXIT_OK, "liveness": EXIT_FAKE}
@@ -217,8 +213,8 @@ def _failed_check(faces: Sequence["FaceVerdict"], name: str) -> str | None:
 
     Whoever stands far behind does not count, and whoever stands beside does.
     """
-    from liveness.faces import near_faces
-    from liveness.identity import checked_name
+    from liveness.faces.detector import near_faces
+    from liveness.people.identity import checked_name
 
     near = near_faces(faces)
     if any(face.label == "fake" for face in near):

@@ -158,7 +158,7 @@ def efficientnet_lite0(x, *, name: str, blocks: int = LITE0_BLOCKS):
     """The first blocks of EfficientNet-Lite0, after the scaling that it expects.
 
     Its layers are called ``{name}_stem``, ``{name}_0_depthwise`` and so on, their batch
-    normalisations the same with ``_bn``; ``liveness.pretrained`` goes by that.
+    normalisations the same with ``_bn``; ``liveness.training.pretrained`` goes by that.
 
     Args:
         x: (N, height, width, 3) float32 in [0, 1], BGR, a Keras tensor.

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from liveness.cli import ROOT, make_parser, positive_float, run
+from liveness.cli.arguments import make_parser, positive_float
+from liveness.cli.run import run
+from liveness.constants import ROOT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,7 +112,7 @@ def load_portraits() -> tuple[Portrait, Portrait]:
     import matplotlib
     import skimage.data
 
-    from liveness.images import read_image
+    from liveness.io.images import read_image
 
     samples = Path(matplotlib.get_data_path()) / "sample_data"
     collins_rgb = skimage.data.astronaut()
@@ -159,7 +161,7 @@ class AttackCamera:
     def __init__(self, portrait: Portrait, kind: str, shot: Shot):
         import numpy as np
 
-        from liveness.simulate import make_panel
+        from liveness.simulation.panels import make_panel
 
         self._shot = shot
         self._rng = np.random.default_rng(shot.seed)
@@ -172,7 +174,7 @@ class AttackCamera:
 
     def frame(self, time_s: float) -> "np.ndarray":
         """(480, 640, 3) uint8 BGR at a time; call with growing times."""
-        from liveness.simulate import paste_panel, placement
+        from liveness.simulation.composition import paste_panel, placement
 
         sway = self._sway.at(time_s)
         centre = (
@@ -242,7 +244,7 @@ def _expose(image, shot: Shot, sway, rng) -> "np.ndarray":
 def _save(path: Path, image) -> Path:
     import cv2
 
-    from liveness.files import write_atomically
+    from liveness.io.files import write_atomically
 
     path.parent.mkdir(parents=True, exist_ok=True)
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])

@@ -11,17 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from liveness.cli import (
-    EXIT_OK,
-    ROOT,
+from liveness.cli.arguments import (
     add_recipe_arguments,
     make_parser,
     probability,
     recipe_of,
-    run,
-    set_up_logging,
 )
+from liveness.cli.run import run
+from liveness.constants import EXIT_OK, ROOT
 from liveness.errors import DatasetError
+from liveness.processes import set_up_logging
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,12 +28,13 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-    from liveness.dataset import Sample
-    from liveness.evaluation import ScoredFaces
-    from liveness.metrics import ErrorRates
-    from liveness.model_files import ModelCard, ModelPaths
-    from liveness.pixels import Pixels
-    from liveness.recipe import TrainingOptions
+    from liveness.data.dataset import Sample
+    from liveness.evaluation.metrics import ErrorRates
+    from liveness.evaluation.report import ScoredFaces
+    from liveness.model.card import ModelCard
+    from liveness.model.paths import ModelPaths
+    from liveness.training.pixels import Pixels
+    from liveness.training.recipe import TrainingOptions
 
 CHECKPOINT_SUFFIX = ".checkpoint.npz"  # in place of the model's; one per network
 
@@ -148,13 +148,14 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
     """Read, train, choose the threshold and write all files."""
     _check_outputs(arguments)
     samples, scored = _read_inputs(arguments)
-    from liveness.dataset import describe
-    from liveness.metrics import error_rates
-    from liveness.model_files import import_keras, save_trained_model
-    from liveness.plots import save_confusion_matrix, save_history
+    from liveness.data.dataset import describe
+    from liveness.evaluation.metrics import error_rates
+    from liveness.evaluation.plots import save_confusion_matrix, save_history
+    from liveness.model.keras_files import import_keras
+    from liveness.model.saving import save_trained_model
 
     import_keras()  # first, and without TensorFlow's start-up notes
-    from liveness.training import remove_checkpoints, train_average
+    from liveness.training.fit import remove_checkpoints, train_average
     from livenessnet import LivenessNet
 
     options = recipe_of(arguments)
@@ -188,8 +189,8 @@ def train_model(arguments: argparse.Namespace) -> Outcome:
 
 def _check_outputs(arguments: argparse.Namespace) -> None:
     """What is written can be written, and replaces nothing that is read."""
-    from liveness.dataset import files_of
-    from liveness.model_files import ModelPaths, check_output_paths
+    from liveness.data.dataset import files_of
+    from liveness.model.paths import ModelPaths, check_output_paths
 
     inputs = files_of(arguments.dataset)
     if arguments.threshold_from:
@@ -202,8 +203,8 @@ def _read_inputs(
     arguments: argparse.Namespace,
 ) -> "tuple[list[Sample], ScoredFaces | None]":
     """The dataset, and the scores that the threshold comes from."""
-    from liveness.dataset import read_dataset, require_both_labels, without_sites
-    from liveness.evaluation import read_scores
+    from liveness.data.dataset import read_dataset, require_both_labels, without_sites
+    from liveness.evaluation.report import read_scores
 
     scored = arguments.threshold_from and read_scores(arguments.threshold_from)
     samples = without_sites(read_dataset(arguments.dataset), arguments.never_train)
@@ -218,9 +219,9 @@ def _read_parts(
     samples: "list[Sample]", options: "TrainingOptions", arguments: argparse.Namespace
 ) -> "tuple[Pixels, Pixels | None]":
     """What trains, and what validates unless the scores come from elsewhere."""
-    from liveness.dataset import describe, require_both_labels, split_samples
-    from liveness.metrics import FEW_FACES
-    from liveness.pixels import load_pixels
+    from liveness.data.dataset import describe, require_both_labels, split_samples
+    from liveness.evaluation.metrics import FEW_FACES
+    from liveness.training.pixels import load_pixels
 
     training, validation = samples, []
     if not arguments.threshold_from:
@@ -264,7 +265,7 @@ def _card(
     options: "TrainingOptions", judged: Judged, rates: "ErrorRates", trained_on: str
 ) -> "ModelCard":
     """What the model's card says of this training."""
-    from liveness.model_files import ModelCard
+    from liveness.model.card import ModelCard
 
     return ModelCard(
         input_size_px=options.input_size_px,
@@ -281,9 +282,9 @@ def _card(
 
 def _judged_by(model: "keras.Model", pixels: "Pixels") -> Judged:
     """The validation faces, as this model scores them."""
-    from liveness.dataset import describe
-    from liveness.metrics import equal_error, rates_calibrated
-    from liveness.training import score
+    from liveness.data.dataset import describe
+    from liveness.evaluation.metrics import equal_error, rates_calibrated
+    from liveness.training.fit import score
 
     scores = score(model, pixels)
     _, threshold = equal_error(scores, pixels.attacks)
@@ -301,7 +302,7 @@ def _judged_by(model: "keras.Model", pixels: "Pixels") -> Judged:
 
 def _judged_elsewhere(faces: "ScoredFaces") -> Judged:
     """Faces that networks of the same recipe scored without having seen their site."""
-    from liveness.metrics import equal_error, weights_of_sources
+    from liveness.evaluation.metrics import equal_error, weights_of_sources
 
     weights = weights_of_sources(faces.sources, faces.attacks)
     _, threshold = equal_error(faces.scores, faces.attacks, weights=weights)
@@ -339,7 +340,7 @@ def _check_sites(scored: "ScoredFaces", samples: "list[Sample]") -> None:
     Raises:
         DatasetError: If they are of none of them.
     """
-    from liveness.tables import as_written
+    from liveness.io.tables import as_written
 
     names = {name for sample in samples for name in (sample.collection, sample.site)}
     here = set(map(as_written, names))
@@ -372,7 +373,7 @@ def _report(judged: Judged, rates: "ErrorRates") -> str:
     """Classification report and the error rates of ISO/IEC 30107-3."""
     from sklearn.metrics import classification_report
 
-    from liveness.labels import LABELS
+    from liveness.model.labels import LABELS
 
     table = classification_report(
         judged.is_bona_fide,
@@ -391,7 +392,7 @@ def _report(judged: Judged, rates: "ErrorRates") -> str:
 
 def _warn_of_imbalance(samples) -> None:
     """Say so when one class is much larger than the other, as far as it is filmed."""
-    from liveness.pixels import SIMULATED
+    from liveness.training.pixels import SIMULATED
 
     real = sum(sample.is_bona_fide for sample in samples)
     filmed = sum(not sample.attack.startswith(SIMULATED) for sample in samples)

@@ -27,8 +27,8 @@ CPU = """
 import resource, sys, time
 from pathlib import Path
 import cv2
-from liveness.cli import ROOT
-from liveness.faces import FaceDetector
+from liveness.constants import ROOT
+from liveness.faces.detector import FaceDetector
 def lap():
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime

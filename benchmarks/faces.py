@@ -17,10 +17,12 @@ import numpy as np
 
 from benchmarks.timing import ROOT
 from benchmarks.usual_faces import find_faces, load_detector
-from liveness.boxes import Box
-from liveness.cli import EXIT_OK, make_parser, run
-from liveness.faces import DEFAULT_FOLDER, FaceDetector
-from liveness.images import read_image
+from liveness.cli.arguments import make_parser
+from liveness.cli.run import run
+from liveness.constants import EXIT_OK
+from liveness.faces.boxes import Box
+from liveness.faces.detector import DEFAULT_FOLDER, FaceDetector
+from liveness.io.images import read_image
 
 PORTRAITS = (  # and the face in each, as the detector gives it
     (ROOT / "images" / "reals" / "1.jpg", (224, 103, 423, 340)),

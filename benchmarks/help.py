@@ -6,15 +6,7 @@ python -m benchmarks.help
 import statistics
 import sys
 
-from benchmarks.timing import (
-    ROOT,
-    Aim,
-    Row,
-    alternate,
-    main,
-    process_seconds,
-    script,
-)
+from benchmarks.timing import ROOT, Aim, Row, alternate, main, process_seconds, script
 
 USUAL = "import argparse, cv2, tensorflow, sklearn.preprocessing, matplotlib.pyplot"
 BARE = "import argparse; argparse.ArgumentParser().parse_args(['--help'])"

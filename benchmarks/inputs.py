@@ -9,11 +9,13 @@ import cv2
 import numpy as np
 
 from benchmarks.timing import ROOT
-from liveness.cli import ROOT as SCRIPTS
-from liveness.dataset import Sample
-from liveness.labels import LABELS
-from liveness.model_files import MODEL_NAME, ModelCard, save_trained_model
-from liveness.preprocess import CROP_SCALE
+from liveness.constants import ROOT as SCRIPTS
+from liveness.data.dataset import Sample
+from liveness.faces.crops import CROP_SCALE
+from liveness.model.card import ModelCard
+from liveness.model.labels import LABELS
+from liveness.model.paths import MODEL_NAME
+from liveness.model.saving import save_trained_model
 
 PICTURE = ROOT / "images" / "reals" / "1.jpg"
 VIDEOS = (ROOT / "videos" / "real_1.mp4", ROOT / "videos" / "fake_1.mp4")
@@ -105,8 +107,8 @@ def samples_of(paths: Sequence[Path], *, count: int) -> list[Sample]:
 
 def _save_untrained(model_file: Path, encoder_file: Path) -> None:
     """A network of the real size with random weights."""
-    from liveness.recipe import INPUT_SIZE_PX, VIEW_SCALES
-    from liveness.training import keras
+    from liveness.training.fit import keras
+    from liveness.training.recipe import INPUT_SIZE_PX, VIEW_SCALES
     from livenessnet import LivenessNet
 
     keras.utils.set_random_seed(0)

@@ -83,8 +83,8 @@ def _parts(command) -> str:
 
 def _agreement(options: tuple[str, ...]) -> str:
     """How the verdicts differ from those with the detector on every frame."""
-    from liveness.boxes import intersection_over_union
-    from liveness.tracks import TrackRules
+    from liveness.faces.boxes import intersection_over_union
+    from liveness.live.tracks import TrackRules
 
     always = TrackRules(detect_every_s=0, score_every_s=0)
     overlaps, differences, same = [], [], []
@@ -113,11 +113,11 @@ def _agreement(options: tuple[str, ...]) -> str:
 
 def _verdicts(video, model, encoder, rules):
     """The first verdict on each frame of a video, None where there is none."""
-    from liveness.classifier import LivenessClassifier
-    from liveness.cli import ROOT
-    from liveness.faces import FaceDetector
-    from liveness.frames import VideoFile
-    from liveness.tracks import FaceTracks
+    from liveness.constants import ROOT
+    from liveness.faces.detector import FaceDetector
+    from liveness.live.tracks import FaceTracks
+    from liveness.model.classifier import LivenessClassifier
+    from liveness.sources.frames import VideoFile
 
     tracks = FaceTracks(
         FaceDetector(ROOT / "face_detector"),

@@ -25,7 +25,7 @@ class Camera:
     name = "memory"
 
     def __init__(self, pictures) -> None:
-        from liveness.frames import Frame
+        from liveness.sources.frames import Frame
 
         self._frames = iter(
             [Frame(x, n, n / CAMERA_FPS, 0.0) for n, x in enumerate(pictures)]
@@ -38,12 +38,12 @@ class Camera:
 
 def our_rate(pictures, model: Path, encoder: Path, output: Path | None) -> dict:
     """Rate of ``run_live`` with the apps' own parts, and the mean cost of each."""
-    from liveness.classifier import LivenessClassifier
-    from liveness.cli import ROOT
-    from liveness.faces import FaceDetector
-    from liveness.live import run_live
-    from liveness.recorder import VideoRecorder
-    from liveness.tracks import FaceTracks
+    from liveness.constants import ROOT
+    from liveness.faces.detector import FaceDetector
+    from liveness.live.loop import run_live
+    from liveness.live.recorder import VideoRecorder
+    from liveness.live.tracks import FaceTracks
+    from liveness.model.classifier import LivenessClassifier
 
     detector = FaceDetector(ROOT / "face_detector")
     classifier = LivenessClassifier.load(model, encoder)

@@ -30,10 +30,10 @@ import cv2
 lap("import cv2")
 from pathlib import Path
 import sys
-from liveness.classifier import LivenessClassifier
-from liveness.cli import ROOT
-from liveness.faces import FaceDetector
-from liveness.images import read_image
+from liveness.model.classifier import LivenessClassifier
+from liveness.constants import ROOT
+from liveness.faces.detector import FaceDetector
+from liveness.io.images import read_image
 lap("import our modules")
 classifier = LivenessClassifier.load(Path(sys.argv[2]), Path(sys.argv[4]))
 lap("load the model")

@@ -14,14 +14,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from liveness.cli import (
-    EXIT_OK,
-    ROOT,
-    add_model_arguments,
-    make_parser,
-    run,
-    set_up_logging,
-)
+from liveness.cli.arguments import add_model_arguments, make_parser
+from liveness.cli.run import run
+from liveness.constants import EXIT_OK, ROOT
+from liveness.processes import set_up_logging
 
 
 @dataclass(frozen=True)
@@ -61,9 +57,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def measure(clip: Path, truth: str, detector, classifier) -> ClipFigures | None:
     """Judge every frame of a clip in both ways; None if it shows no face."""
-    from liveness.frames import VideoFile
-    from liveness.tracks import FaceTracks
-    from liveness.verdicts import CHECKING
+    from liveness.live.tracks import FaceTracks
+    from liveness.model.verdicts import CHECKING
+    from liveness.sources.frames import VideoFile
 
     tracks = FaceTracks(detector, classifier)
     single, combined, times = [], [], []
@@ -102,8 +98,8 @@ def main(argv: list[str] | None = None) -> int:
     """Measure all clips and print one line for each, and the means."""
     arguments = build_parser().parse_args(argv)
     set_up_logging(verbose=arguments.verbose)
-    from liveness.classifier import LivenessClassifier
-    from liveness.faces import FaceDetector
+    from liveness.faces.detector import FaceDetector
+    from liveness.model.classifier import LivenessClassifier
 
     detector = FaceDetector(ROOT / "face_detector")
     classifier = LivenessClassifier.load(

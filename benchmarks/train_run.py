@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.inputs import samples_of
-from liveness.model_files import import_keras
+from liveness.model.keras_files import import_keras
 
 EPOCHS = 3  # the first one, with TensorFlow's preparations, is not timed
 STEPS = 20
@@ -25,9 +25,9 @@ PER_COPY = 2000  # crops that the usual way's memory is measured with
 
 def our_rate(paths: list[Path], batch_size: int) -> dict[str, float]:
     """Images per second of our training, and pictures opened after epoch 1."""
-    from liveness.pixels import load_pixels
-    from liveness.recipe import TrainingOptions
-    from liveness.training import train
+    from liveness.training.fit import train
+    from liveness.training.pixels import load_pixels
+    from liveness.training.recipe import TrainingOptions
     from livenessnet import LivenessNet
 
     options = TrainingOptions(epochs=EPOCHS, batch_size=batch_size)
@@ -48,7 +48,7 @@ def our_rate(paths: list[Path], batch_size: int) -> dict[str, float]:
         if event == "open" and str(arguments[0]).endswith(".png") and ends:
             opened.append(1)
 
-    logger = logging.getLogger("liveness.training")
+    logger = logging.getLogger("liveness.training.fit")
     logger.setLevel(logging.INFO)
     logger.addHandler(Watch())
     sys.addaudithook(count_pictures)
@@ -63,7 +63,7 @@ def our_rate(paths: list[Path], batch_size: int) -> dict[str, float]:
 def usual_rate(paths: list[Path], batch_size: int) -> dict[str, float]:
     """Images per second of the usual way."""
     from benchmarks.usual_train import batches, load_all
-    from liveness.recipe import INPUT_SIZE_PX
+    from liveness.training.recipe import INPUT_SIZE_PX
 
     data = load_all(paths[:USUAL_IMAGES], side_px=INPUT_SIZE_PX)
     targets = np.eye(2)[np.arange(len(data)) % 2]
@@ -75,8 +75,8 @@ def limit_rate(paths: list[Path], batch_size: int) -> dict[str, float]:
     """Images per second of the network's own step, on one batch in memory."""
     import tensorflow as tf
 
-    from liveness.memory import keep_freed_memory
-    from liveness.recipe import INPUT_SIZE_PX, VIEW_SCALES
+    from liveness.processes import keep_freed_memory
+    from liveness.training.recipe import INPUT_SIZE_PX, VIEW_SCALES
 
     keep_freed_memory()  # as ours does
     rng = np.random.default_rng(0)
@@ -95,7 +95,7 @@ def _fit(data, steps: int, batch_size: int, depth: int = 3) -> dict[str, float]:
     """
     import keras
 
-    from liveness.recipe import INPUT_SIZE_PX
+    from liveness.training.recipe import INPUT_SIZE_PX
     from livenessnet import LivenessNet
 
     ends: list[float] = []
@@ -111,9 +111,9 @@ def _fit(data, steps: int, batch_size: int, depth: int = 3) -> dict[str, float]:
 
 def our_memory(paths: list[Path], count: int) -> dict[str, float]:
     """Most memory of a training on so many crops, beyond TensorFlow's, in MiB."""
-    from liveness.pixels import load_pixels
-    from liveness.recipe import TrainingOptions
-    from liveness.training import train
+    from liveness.training.fit import train
+    from liveness.training.pixels import load_pixels
+    from liveness.training.recipe import TrainingOptions
     from livenessnet import LivenessNet
 
     before_mib = _memory_mib("VmRSS")
@@ -133,7 +133,7 @@ def our_memory(paths: list[Path], count: int) -> dict[str, float]:
 def usual_memory(paths: list[Path], count: int) -> dict[str, float]:
     """What all pictures as float64 take, by the growth with PER_COPY of them."""
     from benchmarks.usual_train import load_all
-    from liveness.recipe import INPUT_SIZE_PX
+    from liveness.training.recipe import INPUT_SIZE_PX
 
     some = [paths[number % len(paths)] for number in range(PER_COPY)]
     before_mib = _memory_mib("VmRSS")

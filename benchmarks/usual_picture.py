@@ -9,7 +9,7 @@ import numpy as np
 from tensorflow.keras.models import load_model
 
 from benchmarks.usual_faces import find_faces, load_detector
-from liveness.preprocess import CROP_SCALE, crop_face, model_input
+from liveness.faces.crops import CROP_SCALE, crop_face, model_input
 
 
 def face_batch(image: np.ndarray, box: tuple[int, ...], shape: tuple) -> np.ndarray:

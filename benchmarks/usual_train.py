@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from liveness.preprocess import CROP_SCALE, model_input
+from liveness.faces.crops import CROP_SCALE, model_input
 
 VIEW_SCALES = (1.0,)  # the network learns from one view of a sample
 

@@ -1,4 +1,21 @@
-"""Numbers that many share; nothing is imported here, so --help stays instant."""
+"""Values that many share; nothing of this project is imported here."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent  # the folder of the scripts
+DEFAULT_CONFIDENCE = 0.5  # of the detector; the workflow's customary value
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_FAKE = 3  # of what answers by its exit code: --once and --verify
+EXIT_UNDECIDED = 4  # --once: no decision in time
+EXIT_OTHER_PERSON = 4  # --verify: real, but not the person
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+EXIT_TERMINATED = 143  # 128 + SIGTERM
+
+DEFAULT_TIMEOUT_S = 60.0  # a phone that is gone for half a minute is forgiven
+CAMERA_BACKENDS = ("any", "v4l2", "dshow", "msmf", "avfoundation")  # of OpenCV
+CHALLENGES = ("blink", "turn", "random")  # what a person may be asked to do
+UNCHANGED = "as they are"  # pictures, beside the names of changes
 
 # Largest distance of a face from an enrolled picture of its person. dlib's own is 0.6
 # (dlib.net/face_recognition.py). Of 50 people before one webcam, enrolled in one light

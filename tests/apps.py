@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from liveness.classifier import Prediction
-from liveness.faces import Detection
-from liveness.frames import Frame, Waiting
+from liveness.faces.detector import Detection
+from liveness.model.classifier import Prediction
+from liveness.sources.frames import Frame, Waiting
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -17,7 +17,8 @@ def save_tiny_model(folder: Path, *, threshold: float = 0.5) -> list[str]:
     """Write an untrained model; returns the options that name it."""
     import keras
 
-    from liveness.model_files import ModelCard, save_trained_model
+    from liveness.model.card import ModelCard
+    from liveness.model.saving import save_trained_model
 
     keras.utils.set_random_seed(3)
     model = keras.Sequential(

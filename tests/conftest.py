@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from liveness.collecting import COLUMNS
-from liveness.preprocess import CROP_SCALE, crop_face
-from liveness.simulate import KINDS, simulate
+from liveness.data.crops_table import COLUMNS
+from liveness.faces.crops import CROP_SCALE, crop_face
+from liveness.simulation.recapture import KINDS, simulate
 from make_examples import load_portraits
 
 SIDE_PX = 96  # of the crops; small, so that training is quick
@@ -78,11 +78,11 @@ def sites(tmp_path):
 
 def make_training_short(patch: pytest.MonkeyPatch) -> None:
     """Epochs of 32 pictures and a network of two thin blocks."""
-    import liveness.training
+    import liveness.training.fit
     from livenessnet import LivenessNet
 
     small = functools.partial(LivenessNet.build, filters=(4, 8))
-    patch.setattr(liveness.training, "EPOCH_SAMPLES", (32, 32))
+    patch.setattr(liveness.training.fit, "EPOCH_SAMPLES", (32, 32))
     patch.setattr(LivenessNet, "build", staticmethod(small))
 
 
@@ -111,7 +111,7 @@ def trained(small_dataset, tmp_path_factory) -> Path:
 def use_classifier(monkeypatch):
     """Gives the apps a classifier that scores faces by a function of image and box."""
     from apps import RuleClassifier
-    from liveness.classifier import LivenessClassifier
+    from liveness.model.classifier import LivenessClassifier
 
     def use(rule) -> None:
         monkeypatch.setattr(

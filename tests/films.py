@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from apps import ROOT
-from liveness.ffmpeg import av
+from liveness.sources.ffmpeg import av
 
 BT2020 = {"colorspace": 9, "color_primaries": 9, "color_range": 1}
 HLG = BT2020 | {"color_trc": 18}

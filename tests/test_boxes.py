@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liveness.boxes import (
+from liveness.faces.boxes import (
     box_area,
     box_wh,
     clip_box,

@@ -4,7 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from liveness.challenge import (
+from liveness.constants import ROOT
+from liveness.faces.detector import FaceDetector
+from liveness.faces.dlib_faces import find_landmarks
+from liveness.io.images import read_image
+from liveness.people.challenge import (
     BLINK,
     STEP_LIMIT_S,
     TURN_LEFT,
@@ -13,10 +17,6 @@ from liveness.challenge import (
     eye_aspect_ratio,
     head_yaw_deg,
 )
-from liveness.cli import ROOT
-from liveness.dlib_faces import find_landmarks
-from liveness.faces import FaceDetector
-from liveness.images import read_image
 
 FRAME_S = 1 / 15  # a cheap webcam
 

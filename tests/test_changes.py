@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from conftest import portrait_crops
-from liveness.changes import CHANGES
+from liveness.evaluation.changes import CHANGES
 
 
 @pytest.fixture(scope="module")

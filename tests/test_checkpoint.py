@@ -6,16 +6,16 @@ import shutil
 import numpy as np
 import pytest
 
-from liveness.dataset import read_dataset, split_samples
+from liveness.data.dataset import read_dataset, split_samples
 from liveness.errors import ModelError
-from liveness.pixels import load_pixels
-from liveness.recipe import TrainingOptions
+from liveness.training.pixels import load_pixels
+from liveness.training.recipe import TrainingOptions
 from livenessnet import LivenessNet
 
 pytest.importorskip("tensorflow")
 
-from liveness import checkpoint as subject
-from liveness.training import checkpoint_of, score, train, train_average
+from liveness.training import checkpoint as subject
+from liveness.training.fit import checkpoint_of, score, train, train_average
 
 OPTIONS = TrainingOptions(epochs=4, batch_size=16, seed=3)
 

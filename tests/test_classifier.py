@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from liveness.classifier import BATCH_SIZE, LivenessClassifier
 from liveness.errors import ModelError
-from liveness.model_files import LoadedModel, ModelCard
-from liveness.preprocess import crop_face, model_input
+from liveness.faces.crops import crop_face, model_input
+from liveness.model.card import ModelCard
+from liveness.model.classifier import BATCH_SIZE, LivenessClassifier
+from liveness.model.loading import LoadedModel
 
 ROOT = Path(__file__).resolve().parent.parent
 CARD = ModelCard(input_size_px=8, view_scales=(1.0, 2.0), crop_scale=2.0, threshold=0.4)
@@ -109,7 +110,7 @@ def test_long_lists_are_scored_in_bounded_batches():
 
 def test_import_leaves_heavy_libraries_alone():
     code = (
-        "import sys, liveness.classifier\n"
+        "import sys, liveness.model.classifier\n"
         "print({'tensorflow', 'keras', 'sklearn', 'h5py'} & set(sys.modules))"
     )
     result = subprocess.run(

@@ -16,9 +16,10 @@ import skimage.data
 import face_from_image
 from collect_dataset import main
 from films import example, write_film
-from liveness.cli import ROOT, run
-from liveness.images import read_image
-from liveness.preprocess import crop_face
+from liveness.cli.run import run
+from liveness.constants import ROOT
+from liveness.faces.crops import crop_face
+from liveness.io.images import read_image
 
 WH = (320, 240)
 SCRIPT = str(ROOT / "collect_dataset.py")

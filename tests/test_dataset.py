@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from liveness.dataset import (
+from liveness.data.dataset import (
     Sample,
     crop_at_scale,
     describe,

@@ -14,8 +14,8 @@ import liveness_app_android
 import liveness_app_from_picture
 import train_model
 from apps import ROOT
-from liveness.cli import run
-from liveness.faces import DEFAULT_FOLDER, ensure_detector_files
+from liveness.cli.run import run
+from liveness.faces.detector import DEFAULT_FOLDER, ensure_detector_files
 
 VIDEO = str(ROOT / "videos/real_1.mp4")
 PICTURE = str(ROOT / "images/reals/1.jpg")
@@ -33,10 +33,16 @@ def place(tmp_path, monkeypatch):
 
     ensure_detector_files(DEFAULT_FOLDER)  # filling it would say so
     for name in (
-        *("cv2.dnn.readNetFromCaffe", "liveness.frames.LiveSource.__init__"),
-        *("liveness.persons.load_library", "liveness.identity.load_library"),
-        *("liveness.classifier.LivenessClassifier.load", "liveness.enrolling.enroll"),
-        "liveness.dataset.read_dataset",
+        *("cv2.dnn.readNetFromCaffe", "liveness.sources.frames.LiveSource.__init__"),
+        *(
+            "liveness.people.checks.load_library",
+            "liveness.people.identity.load_library",
+        ),
+        *(
+            "liveness.model.classifier.LivenessClassifier.load",
+            "liveness.people.enrolment.enroll",
+        ),
+        "liveness.data.dataset.read_dataset",
     ):
         monkeypatch.setattr(name, refuse)
     monkeypatch.chdir(tmp_path)

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from enroll_faces import main
-from liveness.cli import ROOT, run
-from liveness.enrolling import find_people
-from liveness.identity import KnownFaces, load_known, save_known
-from liveness.images import read_image, write_image
+from liveness.cli.run import run
+from liveness.constants import ROOT
+from liveness.io.images import read_image, write_image
+from liveness.people.enrolment import find_people
+from liveness.people.identity import KnownFaces, load_known, save_known
 
 GRACE = ROOT / "images/reals/1.jpg"
 GRACE_TOO = ROOT / "images/reals/3.jpg"

@@ -11,10 +11,11 @@ import pytest
 
 import evaluate_model
 from conftest import portrait_crops, write_crops
-from liveness.changes import CHANGES
-from liveness.cli import ROOT, run
-from liveness.evaluation import read_scores
-from liveness.metrics import equal_error, rates_calibrated
+from liveness.cli.run import run
+from liveness.constants import ROOT
+from liveness.evaluation.changes import CHANGES
+from liveness.evaluation.metrics import equal_error, rates_calibrated
+from liveness.evaluation.report import read_scores
 
 REAL_CLIP, FAKE_CLIP = ROOT / "videos/real_1.mp4", ROOT / "videos/fake_1.mp4"
 REAL_PICTURE, FAKE_PICTURE = ROOT / "images/reals/1.jpg", ROOT / "images/fakes/1.jpg"

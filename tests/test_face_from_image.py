@@ -9,9 +9,9 @@ import skimage.data
 from matplotlib.cbook import get_sample_data
 
 from face_from_image import main
-from liveness.cli import run
-from liveness.images import read_image, write_image
-from liveness.preprocess import crop_face
+from liveness.cli.run import run
+from liveness.faces.crops import crop_face
+from liveness.io.images import read_image, write_image
 
 
 @pytest.fixture(scope="module")

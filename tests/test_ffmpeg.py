@@ -29,7 +29,7 @@ def test_opencv_is_there_before_it():
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name == 'av': print('cv2' in sys.modules)\n"
         "sys.meta_path.insert(0, Finder())\n"
-        "import liveness.ffmpeg\n"
+        "import liveness.sources.ffmpeg\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
@@ -40,7 +40,7 @@ def test_opencv_is_there_before_it():
 def test_ffmpeg_writes_no_lines_of_its_own(tmp_path):
     (tmp_path / "a.mp4").write_bytes(bytes(range(256)) * 20)
     code = (
-        "import sys; from liveness.frames import VideoFile\n"
+        "import sys; from liveness.sources.frames import VideoFile\n"
         "try: VideoFile(sys.argv[1])\n"
         "except Exception as error: print(type(error).__name__)\n"
     )

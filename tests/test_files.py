@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from liveness.errors import ImageError, OutputError
-from liveness.files import (
+from liveness.io.files import (
     VIDEO_SUFFIXES,
     check_output_files,
     list_files,

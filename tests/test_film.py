@@ -16,9 +16,9 @@ import liveness_app
 from apps import ROOT
 from films import HLG, PQ, example, moving_bars, weave, write_film
 from liveness.errors import SourceError
-from liveness.ffmpeg import av
-from liveness.frames import VideoFile
-from liveness.tracks import FaceTracks
+from liveness.live.tracks import FaceTracks
+from liveness.sources.ffmpeg import av
+from liveness.sources.frames import VideoFile
 
 SMALL_WH = (320, 240)
 MAX_COMBING = 10.0  # grey levels; interlaced bars have 30, a portrait has 7

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from ip_webcam_server import draw_numbered, read_number
-from liveness import frames, webcam
 from liveness.errors import SourceError
-from liveness.frames import (
+from liveness.sources import frames, webcam
+from liveness.sources.frames import (
     FpsMeter,
     Frame,
     VideoFile,

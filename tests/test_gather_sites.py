@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import gather_sites
-from liveness.cli import ROOT, run
-from liveness.dataset import read_dataset
-from liveness.locks import lock_folder
+from liveness.cli.run import run
+from liveness.constants import ROOT
+from liveness.data.dataset import read_dataset
+from liveness.io.locks import lock_folder
 
 COLUMNS = ("path", "site", "label", "attack", "group")
 ROWS = (

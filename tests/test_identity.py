@@ -11,11 +11,12 @@ import pytest
 
 import enroll_faces
 import liveness_app_from_picture
-from liveness.cli import ROOT
-from liveness.dlib_faces import dlib_square, encode_face, find_landmarks
+from liveness.constants import ROOT
 from liveness.errors import EncodingsError, IdentityError
-from liveness.faces import FaceDetector
-from liveness.identity import (
+from liveness.faces.detector import FaceDetector
+from liveness.faces.dlib_faces import dlib_square, encode_face, find_landmarks
+from liveness.io.images import read_image
+from liveness.people.identity import (
     FORMAT,
     NOBODY,
     FaceIdentifier,
@@ -27,7 +28,6 @@ from liveness.identity import (
     match_rates,
     save_known,
 )
-from liveness.images import read_image
 
 GRACE = ROOT / "images/reals/1.jpg"
 EILEEN = ROOT / "images/reals/2.jpg"
@@ -300,8 +300,8 @@ def test_missing_models_are_one_clear_line():
     """Left alone, face_recognition prints advice on stdout and ends the program."""
     done = run_python(
         "import sys; sys.modules['face_recognition_models'] = None\n"
-        "from liveness.cli import run\n"
-        "from liveness.dlib_faces import load_library\n"
+        "from liveness.cli.run import run\n"
+        "from liveness.faces.dlib_faces import load_library\n"
         "sys.exit(run(load_library))"
     )
 
@@ -312,13 +312,16 @@ def test_missing_models_are_one_clear_line():
 
 
 def test_library_loads_without_a_warning():
-    done = run_python("from liveness.dlib_faces import load_library; load_library()")
+    done = run_python(
+        "from liveness.faces.dlib_faces import load_library; load_library()"
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_library_is_only_loaded_when_used():
     done = run_python(
-        "import sys, liveness.identity, liveness.challenge, liveness.enrolling\n"
+        "import sys, liveness.people.identity, liveness.people.challenge\n"
+        "import liveness.people.enrolment\n"
         "sys.exit('face_recognition' in sys.modules or 'dlib' in sys.modules)"
     )
     assert done.returncode == 0

@@ -12,16 +12,16 @@ import liveness_app_android
 import liveness_app_from_picture
 from apps import ROOT, ScriptedClassifier, ScriptedDetector
 from ip_webcam_server import FakePhone, part
-from liveness.cli import run
-from liveness.dlib_faces import encode_face
-from liveness.faces import FaceDetector
-from liveness.identity import NOBODY, FaceIdentifier, KnownFaces, Match, save_known
-from liveness.images import read_image
-from liveness.overlay import draw_faces
-from liveness.persons import PersonChecks
-from liveness.simulate import KINDS, simulate
-from liveness.tracks import FaceTracks
-from liveness.verdicts import FaceVerdict
+from liveness.cli.run import run
+from liveness.faces.detector import FaceDetector
+from liveness.faces.dlib_faces import encode_face
+from liveness.io.images import read_image
+from liveness.live.overlay import draw_faces
+from liveness.live.tracks import FaceTracks
+from liveness.model.verdicts import FaceVerdict, Match
+from liveness.people.checks import PersonChecks
+from liveness.people.identity import NOBODY, FaceIdentifier, KnownFaces, save_known
+from liveness.simulation.recapture import KINDS, simulate
 
 GRACE, EILEEN = ROOT / "images/reals/1.jpg", ROOT / "images/reals/2.jpg"
 VIDEO = ROOT / "videos/real_1.mp4"  # of Grace

@@ -14,7 +14,7 @@ from matplotlib.cbook import get_sample_data
 from PIL import Image, ImageFile
 
 from liveness.errors import ImageError
-from liveness.images import decode_image
+from liveness.io.images import decode_image
 
 pillow_heif.register_heif_opener()
 SIZE_WH = (320, 240)
@@ -297,7 +297,7 @@ READ_ALL = """
 import sys
 from pathlib import Path
 from liveness.errors import ImageError
-from liveness.images import read_image
+from liveness.io.images import read_image
 for path in sorted(Path(sys.argv[1]).iterdir()):
     try:
         print(path.name, read_image(path).shape)

@@ -6,12 +6,7 @@ import pytest
 from matplotlib.cbook import get_sample_data
 
 from liveness.errors import ImageError, OutputError
-from liveness.images import (
-    MAX_IMAGE_SIDE_PX,
-    list_images,
-    read_image,
-    write_image,
-)
+from liveness.io.images import MAX_IMAGE_SIDE_PX, list_images, read_image, write_image
 
 
 @pytest.fixture
@@ -111,7 +106,7 @@ def test_failed_writing_keeps_the_old_file(tmp_path, monkeypatch):
     def full_disk(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("liveness.files.os.replace", full_disk)
+    monkeypatch.setattr("liveness.io.files.os.replace", full_disk)
     with pytest.raises(OSError, match="No space"):
         write_image(path, np.ones((9, 9, 3), np.uint8))
     assert path.read_bytes() == before

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from ip_webcam_server import FakePhone, draw_numbered, encode, part, read_number
-from liveness import frames
 from liveness.errors import SourceError
-from liveness.frames import Frame, Waiting, open_ip_webcam
-from liveness.ip_webcam import JpegSplitter, parse_address
+from liveness.sources import frames
+from liveness.sources.frames import Frame, Waiting, open_ip_webcam
+from liveness.sources.ip_webcam import JpegSplitter, parse_address
 
 SECRET = "s3cret+word"
 
@@ -125,7 +125,7 @@ class TestSplitter:
         assert JpegSplitter().feed(whole) == [whole]
 
     def test_endless_garbage_does_not_fill_the_memory(self, monkeypatch):
-        monkeypatch.setattr("liveness.ip_webcam.MAX_JPEG_BYTES", 10_000)
+        monkeypatch.setattr("liveness.sources.ip_webcam.MAX_JPEG_BYTES", 10_000)
         splitter = JpegSplitter()
         splitter.feed(jpegs(1)[0][:500])
         for _ in range(100):

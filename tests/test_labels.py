@@ -11,7 +11,7 @@ import pytest
 from sklearn.preprocessing import LabelEncoder
 
 from liveness.errors import ModelError
-from liveness.labels import LABELS, read_label_encoder, write_label_encoder
+from liveness.model.labels import LABELS, read_label_encoder, write_label_encoder
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -68,7 +68,7 @@ def test_reads_without_importing_scikit_learn(tmp_path):
     path = tmp_path / "le.pickle"
     write_label_encoder(path)
     code = (
-        "import sys; from pathlib import Path; from liveness.labels import *\n"
+        "import sys; from pathlib import Path; from liveness.model.labels import *\n"
         f"print(read_label_encoder(Path({str(path)!r})), 'sklearn' in sys.modules)"
     )
     result = subprocess.run(

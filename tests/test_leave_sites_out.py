@@ -15,10 +15,10 @@ import pytest
 
 import leave_sites_out
 import train_model
-from liveness.changes import CHANGES
-from liveness.cli import run
-from liveness.dataset import read_dataset
-from liveness.sites import deal_parts
+from liveness.cli.run import run
+from liveness.data.dataset import read_dataset
+from liveness.evaluation.changes import CHANGES
+from liveness.evaluation.sites import deal_parts
 
 SCRIPT = Path(leave_sites_out.__file__)
 

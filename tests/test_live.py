@@ -11,21 +11,16 @@ import numpy as np
 import pytest
 
 from apps import ScriptedSource, frames, waiting
-from liveness import window as window_module
 from liveness.errors import OutputError
-from liveness.ffmpeg import av
-from liveness.frames import Frame, VideoFile
-from liveness.live import (
-    Decisions,
-    EventLines,
-    FrameLines,
-    View,
-    run_live,
-    save_snapshot,
-)
-from liveness.recorder import VideoRecorder
-from liveness.verdicts import FaceVerdict
-from liveness.window import Window, check_screen
+from liveness.live import window as window_module
+from liveness.live.lines import Decisions, EventLines, FrameLines, save_snapshot
+from liveness.live.loop import run_live
+from liveness.live.recorder import VideoRecorder
+from liveness.live.view import View
+from liveness.live.window import Window, check_screen
+from liveness.model.verdicts import FaceVerdict
+from liveness.sources.ffmpeg import av
+from liveness.sources.frames import Frame, VideoFile
 
 BOX = (50, 50, 150, 150)
 

@@ -16,7 +16,7 @@ import pytest
 import liveness_app
 from apps import ROOT, save_tiny_model
 from films import example, write_film
-from liveness.cli import run
+from liveness.cli.run import run
 
 SCRIPT = ROOT / "liveness_app.py"
 VIDEO = ROOT / "videos/real_1.mp4"
@@ -43,7 +43,7 @@ def lines_of(text):
 
 
 def test_no_camera_is_said(monkeypatch, capsys):
-    monkeypatch.setattr("liveness.frames.list_cameras", list)
+    monkeypatch.setattr("liveness.sources.frames.list_cameras", list)
 
     assert run(lambda: liveness_app.main(["--list-cameras"])) == 1
     captured = capsys.readouterr()

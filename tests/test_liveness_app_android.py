@@ -9,7 +9,7 @@ import pytest
 import liveness_app_android
 from apps import ROOT, save_tiny_model
 from ip_webcam_server import FakePhone, part
-from liveness.cli import run
+from liveness.cli.run import run
 
 PORTRAIT = (ROOT / "images/reals/1.jpg").read_bytes()
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 import liveness_app_from_picture as app
 from apps import ROOT, save_tiny_model
-from liveness.cli import run
+from liveness.cli.run import run
 
 REAL = ROOT / "images/reals/1.jpg"
 
@@ -55,8 +55,8 @@ def test_threshold_is_for_the_score(start, capsys, threshold, label):
 def test_score_is_the_classifiers_for_the_detected_box(start, capsys, model):
     from pathlib import Path
 
-    from liveness.classifier import LivenessClassifier
-    from liveness.images import read_image
+    from liveness.io.images import read_image
+    from liveness.model.classifier import LivenessClassifier
 
     start("-i", REAL, "--json")
     face = json.loads(capsys.readouterr().out)["faces"][0]

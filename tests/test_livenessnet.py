@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from liveness.model_files import load_keras_model
+from liveness.model.keras_files import load_keras_model
 from livenessnet import LOGITS, VIEW_WEIGHTS, LivenessNet
 
 MAX_WEIGHTS = 1_000_000  # 10 ms for a face on two cores

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from liveness.cli import ROOT
-from liveness.collecting import source_of
-from liveness.faces import FaceDetector
-from liveness.labels import LABELS
+from liveness.constants import ROOT
+from liveness.data.crops_folder import source_of
+from liveness.faces.detector import FaceDetector
+from liveness.model.labels import LABELS
 from make_examples import FPS, main
 
 

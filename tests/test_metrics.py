@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from liveness.metrics import (
+from liveness.evaluation.metrics import (
     draws_of_sources,
     equal_error,
     error_rates,

@@ -10,21 +10,13 @@ import numpy as np
 import pytest
 
 from liveness.errors import ModelError, OutputError
-from liveness.labels import write_label_encoder
-from liveness.model_files import (
-    KerasNetwork,
-    ModelCard,
-    ModelPaths,
-    RuntimeNetwork,
-    check_output_paths,
-    find_model,
-    import_keras,
-    load_keras_model,
-    load_model,
-    read_card,
-    save_trained_model,
-    write_card,
-)
+from liveness.model.card import ModelCard, read_card, write_card
+from liveness.model.keras_files import import_keras, load_keras_model
+from liveness.model.labels import write_label_encoder
+from liveness.model.loading import load_model
+from liveness.model.networks import KerasNetwork, RuntimeNetwork
+from liveness.model.paths import ModelPaths, check_output_paths, find_model
+from liveness.model.saving import save_trained_model
 
 CARD = ModelCard(input_size_px=16, view_scales=(1.0, 2.7), crop_scale=2.7, seed=3)
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from films import moving_bars, weave, write_film
-from liveness import frames
 from liveness.errors import SourceError
-from liveness.frames import Frame, Waiting, open_source
+from liveness.sources import frames
+from liveness.sources.frames import Frame, Waiting, open_source
 from rtsp_server import RtspCamera
 
 

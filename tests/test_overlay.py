@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from liveness.challenge import TURN_LEFT, TURN_RIGHT
-from liveness.overlay import (
+from liveness.live.overlay import (
     DISPLAY_WH,
     LABEL_COLORS,
     draw_banner,
@@ -14,7 +13,8 @@ from liveness.overlay import (
     fit_for_display,
     fit_into,
 )
-from liveness.verdicts import FaceVerdict
+from liveness.model.verdicts import FaceVerdict
+from liveness.people.challenge import TURN_LEFT, TURN_RIGHT
 
 BOX = (100, 80, 200, 180)
 

@@ -4,8 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
-from liveness import plots
-from liveness.plots import save_confusion_matrix, save_evaluation, save_history
+from liveness.evaluation import plots
+from liveness.evaluation.plots import (
+    save_confusion_matrix,
+    save_evaluation,
+    save_history,
+)
 
 HISTORY = {
     **{"loss": [0.7, 0.5, 0.4], "val_loss": [0.8, 0.6, 0.65]},

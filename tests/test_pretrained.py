@@ -9,11 +9,11 @@ import struct
 import numpy as np
 import pytest
 
-from liveness import pretrained
 from liveness.constants import LITE0_TRUNK, SMALL_TRUNK
 from liveness.errors import ModelError
-from liveness.images import read_image
-from liveness.pretrained import (
+from liveness.io.images import read_image
+from liveness.training import pretrained
+from liveness.training.pretrained import (
     PACKAGE,
     read_lite0_weights,
     read_tensors,

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from apps import ROOT
-from liveness import quality
-from liveness.dlib_faces import _five_point_predictor, find_eyes_and_nose
-from liveness.images import read_image
-from liveness.quality import face_problem
+from liveness.faces import quality
+from liveness.faces.dlib_faces import _five_point_predictor, find_eyes_and_nose
+from liveness.faces.quality import face_problem
+from liveness.io.images import read_image
 
 BOX = (224, 103, 423, 340)  # of the face in images/reals/1.jpg
 

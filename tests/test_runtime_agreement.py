@@ -3,18 +3,15 @@
 import numpy as np
 import pytest
 
-from liveness.cli import ROOT
-from liveness.faces import FaceDetector
-from liveness.images import list_images, read_image
-from liveness.model_files import (
-    MAX_DIFFERENCE,
-    KerasNetwork,
-    RuntimeNetwork,
-    find_model,
-    load_keras_model,
-    load_model,
-)
-from liveness.preprocess import crop_face, model_input
+from liveness.constants import ROOT
+from liveness.faces.crops import crop_face, model_input
+from liveness.faces.detector import FaceDetector
+from liveness.io.images import list_images, read_image
+from liveness.model.keras_files import load_keras_model
+from liveness.model.loading import load_model
+from liveness.model.networks import KerasNetwork, RuntimeNetwork
+from liveness.model.paths import find_model
+from liveness.model.saving import MAX_DIFFERENCE
 
 MODELS = ROOT / "models"
 

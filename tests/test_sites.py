@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from leave_sites_out import table, table_of_changes
-from liveness.dataset import Sample
+from liveness.data.dataset import Sample
 from liveness.errors import DatasetError
-from liveness.sites import (
+from liveness.evaluation.sites import (
     Fold,
     Mean,
     check_folds,

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from apps import ROOT, ScriptedClassifier, ScriptedDetector
-from liveness.images import read_image
-from liveness.tracks import FaceTracks, TrackRules
+from liveness.io.images import read_image
+from liveness.live.tracks import FaceTracks, TrackRules
 
 FPS = 30
 BOX = (224, 103, 423, 340)  # of the face in images/reals/1.jpg

@@ -12,19 +12,16 @@ import pytest
 
 import train_model
 from conftest import portrait_crops, write_crops
-from liveness.classifier import LivenessClassifier
-from liveness.cli import run
-from liveness.dataset import Sample, read_dataset, split_samples
+from liveness.cli.run import run
+from liveness.data.dataset import Sample, read_dataset, split_samples
 from liveness.errors import DatasetError
-from liveness.evaluation import ScoredFaces, read_scores, write_scores
-from liveness.metrics import equal_error, error_rates
-from liveness.model_files import (
-    ModelPaths,
-    load_keras_model,
-    load_model,
-    read_card,
-    sha256_of,
-)
+from liveness.evaluation.metrics import equal_error, error_rates
+from liveness.evaluation.report import ScoredFaces, read_scores, write_scores
+from liveness.model.card import read_card, sha256_of
+from liveness.model.classifier import LivenessClassifier
+from liveness.model.keras_files import load_keras_model
+from liveness.model.loading import load_model
+from liveness.model.paths import ModelPaths
 
 
 @pytest.fixture
@@ -75,9 +72,9 @@ def test_card_says_how_the_model_was_made(trained):
 
 
 def test_threshold_is_of_equal_error_on_the_part_that_validates(trained, small_dataset):
-    from liveness.pixels import load_pixels
-    from liveness.recipe import TrainingOptions
-    from liveness.training import score
+    from liveness.training.fit import score
+    from liveness.training.pixels import load_pixels
+    from liveness.training.recipe import TrainingOptions
 
     _, validation, _ = split_samples(
         read_dataset([small_dataset]), validation_share=0.2, seed=42
@@ -97,7 +94,7 @@ def test_few_faces_that_validate_are_said(start, small_dataset, capsys, monkeypa
     said = "faces of a class validate: threshold and figures are left to luck"
     assert f"fewer than 20 {said}" in capsys.readouterr().err
 
-    monkeypatch.setattr("liveness.metrics.FEW_FACES", 2)
+    monkeypatch.setattr("liveness.evaluation.metrics.FEW_FACES", 2)
     assert start(small_dataset) == 0
     captured = capsys.readouterr()
     assert said not in captured.err
@@ -178,7 +175,7 @@ def test_scores_of_a_site_whose_name_is_not_utf_8(tmp_path, caplog):
 def test_bad_scores_are_refused_before_training(
     start, small_dataset, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr("liveness.training.train", refuse_training)
+    monkeypatch.setattr("liveness.training.fit.train", refuse_training)
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
 
     for name, message in (("none.csv", "none.csv"), ("other.csv", "holds no scores")):
@@ -299,7 +296,7 @@ def test_outputs_are_refused_before_training(
     start, small_dataset, tmp_path, capsys, monkeypatch, options, message
 ):
     (tmp_path / "folder").mkdir()
-    monkeypatch.setattr("liveness.dataset.read_dataset", refuse_training)
+    monkeypatch.setattr("liveness.data.dataset.read_dataset", refuse_training)
 
     assert start(small_dataset, options=options) == 1
     assert message in capsys.readouterr().err
@@ -310,7 +307,7 @@ def test_no_result_replaces_what_is_read(start, tmp_path, capsys, monkeypatch, p
     (tmp_path / "data/real").mkdir(parents=True)
     for name in ("data/real/1.png", "data/crops.csv", "scores.csv"):
         (tmp_path / name).write_text("to be read")
-    monkeypatch.setattr("liveness.dataset.read_dataset", refuse_training)
+    monkeypatch.setattr("liveness.data.dataset.read_dataset", refuse_training)
 
     assert start("data", options=["-p", plot, "--threshold-from", "scores.csv"]) == 1
     assert f"'{plot}' is read and would be overwritten" in capsys.readouterr().err

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from ip_webcam_server import FakePhone, part
-from liveness.cli import ROOT
-from liveness.dataset import read_crop, read_dataset
-from liveness.images import read_image
-from liveness.preprocess import crop_face
+from liveness.constants import ROOT
+from liveness.data.dataset import read_crop, read_dataset
+from liveness.faces.crops import crop_face
+from liveness.io.images import read_image
 
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py") if path.stem != "livenessnet")
 FOLDERS = ("liveness", "dataset", "images", "videos", "models", "face_detector")
@@ -122,7 +122,7 @@ def test_collecting_anew_gives_the_shipped_crops(collected):
 
 
 def test_collector_training_and_app_see_the_same_pixels(collected, monkeypatch):
-    from liveness import classifier as module
+    from liveness.model import classifier as module
 
     folder = collected[0]
     image = read_image(folder / "images/reals/1.jpg")

@@ -1,0 +1,260 @@
+"""Options that several scripts share, and the types of their values."""
+
+import argparse
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from liveness.constants import (
+    DEFAULT_CONFIDENCE,
+    DEFAULT_TOLERANCE,
+    LEAST_BATCH,
+    ROOT,
+    SMALL_TRUNK,
+    TRUNKS,
+)
+
+if TYPE_CHECKING:
+    from liveness.training.recipe import TrainingOptions
+
+
+def make_parser(description: str | None) -> argparse.ArgumentParser:
+    """Parser whose help shows the script's docstring as written, and --verbose."""
+    parser = _Parser(description=description, formatter_class=_Help)
+    parser.add_argument(
+        "--verbose", action="store_true", help="log details, such as of each frame"
+    )
+    return parser
+
+
+def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``-d/--detector`` and ``-c/--confidence``."""
+    group = parser.add_argument_group("face detector")
+    group.add_argument(
+        "-d",
+        "--detector",
+        type=Path,
+        default=ROOT / "face_detector",
+        metavar="DIR",
+        help="folder of the SSD face detector",
+    )
+    group.add_argument(
+        "-c",
+        "--confidence",
+        type=probability,
+        default=DEFAULT_CONFIDENCE,
+        metavar="P",
+        help="least detector confidence for a face",
+    )
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``-m/--model``, ``-l/--le`` and ``--threshold``."""
+    group = parser.add_argument_group(
+        "liveness model",
+        "without -m and -l: your own liveness.h5 and label_encoder.pickle beside "
+        "the scripts if training wrote them, else those in models/",
+    )
+    group.add_argument(
+        "-m", "--model", type=Path, metavar="FILE", help="trained Keras model"
+    )
+    group.add_argument(
+        "-l", "--le", type=Path, metavar="FILE", help="its label encoder"
+    )
+    group.add_argument(
+        "--threshold",
+        type=probability,
+        metavar="P",
+        help="score from which a face counts as real (default: the model's own)",
+    )
+
+
+def add_identity_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--known``, ``--tolerance`` and ``--name-fakes``."""
+    group = parser.add_argument_group(
+        "known people", "only a live face is given a name, once for each appearance"
+    )
+    group.add_argument(
+        "--known",
+        type=Path,
+        metavar="FILE.npz",
+        help="encodings file of enroll_faces.py: name the people in it",
+    )
+    group.add_argument(
+        "--tolerance",
+        type=positive_float,
+        default=DEFAULT_TOLERANCE,
+        metavar="D",
+        help="largest distance of a face from its person",
+    )
+    group.add_argument(
+        "--name-fakes",
+        action="store_true",
+        help="also say whom a fake face shows; its label stays fake",
+    )
+
+
+def add_recipe_arguments(parser: argparse.ArgumentParser, *, seed: int) -> None:
+    """Add how networks are trained: the same for one model and for folds.
+
+    Args:
+        parser: Gets the options.
+        seed: Default of ``--seed``.
+    """
+    group = parser.add_argument_group("training")
+    group.add_argument(
+        "--trunk",
+        choices=TRUNKS,
+        default=SMALL_TRUNK,
+        help="small: trains in minutes; efficientnet-lite0: starts from ImageNet "
+        "weights (requirements-pretrained.txt) and wants hours or a GPU",
+    )
+    group.add_argument(
+        "--epochs",
+        type=positive_int,
+        default=30,
+        metavar="N",
+        help="at most; after half of them training ends once 8 in a row did not lower "
+        "the validation loss",
+    )
+    group.add_argument(
+        "--batch-size", type=batch_size, default=64, metavar="N", help="faces"
+    )
+    group.add_argument(
+        "--learning-rate",
+        type=positive_float,
+        default=2e-3,
+        metavar="R",
+        help="highest rate; a cosine leads from it to a hundredth",
+    )
+    group.add_argument(
+        "--networks",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="trained one after the other with the next seed each, and averaged",
+    )
+    group.add_argument(
+        "--seed",
+        type=seed_number,
+        default=seed,
+        metavar="N",
+        help="the same seed gives the same model on the same machine",
+    )
+    group.add_argument(
+        "--simulate-attacks",
+        action="store_true",
+        help="add simulated prints and replays of the real faces to the fakes",
+    )
+    group.add_argument(
+        "--never-train",
+        nargs="+",
+        default=[],
+        metavar="SITE",
+        help="sites of the dataset that train nothing",
+    )
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on after the last epoch of the same command that was broken off",
+    )
+
+
+def check_identity_arguments(
+    parser: argparse.ArgumentParser, arguments: argparse.Namespace
+) -> None:
+    """End with a usage error if people are to be named but none are known."""
+    for option in ("name_fakes", "verify"):
+        if getattr(arguments, option, None) and arguments.known is None:
+            name = option.replace("_", "-")
+            parser.error(f"--{name} needs --known FILE.npz of enroll_faces.py")
+
+
+def probability(text: str) -> float:
+    """argparse type: a number from 0 to 1."""
+    value = _number(float, text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected 0 to 1, received {text!r}")
+    return value
+
+
+def positive_int(text: str) -> int:
+    """argparse type: a whole number above 0."""
+    value = _number(int, text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, received {text!r}")
+    return value
+
+
+def recipe_of(arguments: argparse.Namespace) -> "TrainingOptions":
+    """The training that the options of ``add_recipe_arguments`` ask for."""
+    from liveness.training.recipe import options_of  # loads numpy
+
+    return options_of(
+        arguments.trunk,
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate,
+        seed=arguments.seed,
+        simulate_attacks=arguments.simulate_attacks,
+        networks=arguments.networks,
+    )
+
+
+def batch_size(text: str) -> int:
+    """argparse type: faces in a batch, enough for both labels and absent views."""
+    count = positive_int(text)
+    if count < LEAST_BATCH:
+        raise argparse.ArgumentTypeError(
+            f"expected {LEAST_BATCH} or more, received {text!r}"
+        )
+    return count
+
+
+def positive_float(text: str) -> float:
+    """argparse type: a finite number above 0."""
+    value = _number(float, text)
+    if not (value > 0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(
+            f"expected a number above 0, received {text!r}"
+        )
+    return value
+
+
+def seed_number(text: str) -> int:
+    """argparse type: a seed that every library takes, 32 bits without sign."""
+    value = _number(int, text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"expected 0 to 2^32 - 1, received {text!r}")
+    return value
+
+
+class _Parser(argparse.ArgumentParser):
+    """Keeps the value of a shortened option, maybe a password, out of a message."""
+
+    def error(self, message: str) -> NoReturn:
+        pattern = r"(ambiguous option: --[\w-]+)=.*( could match )"
+        super().error(re.sub(pattern, r"\1\2", message, flags=re.DOTALL))
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Keeps the description's line breaks and leaves out defaults of None."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "".join(indent + line for line in text.splitlines(keepends=True))
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default is False or action.default == []:
+            return action.help
+        return super()._get_help_string(action)
+
+
+def _number(kind: Callable[[str], float], text: str) -> float:
+    try:
+        return kind(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected a number, received {text!r}"
+        ) from None

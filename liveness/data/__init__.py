@@ -1,0 +1,10 @@
+"""The dataset: face crops taken from films and pictures, and read back as samples.
+
+- ``extraction``: best faces of pictures and of every n-th frame of videos
+- ``crops_folder``: crops and their rows into a folder; what a run did
+- ``crops_table``: ``crops.csv``, as writer and reader know it
+- ``dataset``: folders to samples, labels, sites and an honest split
+
+Imported elsewhere: ``examine_videos``, ``examine_image``, ``DatasetFolder``, ``Tally``,
+``Sample``, ``read_dataset``, ``split_samples``.
+"""

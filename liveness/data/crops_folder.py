@@ -1,0 +1,301 @@
+"""The dataset folder: numbered face crops and crops.csv beside them.
+
+A source goes in as a whole or not at all: its crops are written first, then all
+its rows at once, and a failure takes back what was written of it. One process at a
+time writes to a folder, and no crop ever takes the place of another file.
+"""
+
+import csv
+import errno
+import hashlib
+import io
+import logging
+import os
+import re
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from liveness.constants import EXIT_FAILED, EXIT_OK
+from liveness.data.crops_table import COLUMNS, CSV_NAME, FaceCrop, row_of
+from liveness.errors import DatasetError, OutputError
+from liveness.io.files import make_output_folder, write_atomically, write_new
+from liveness.io.locks import lock_folder
+from liveness.io.tables import ENCODING, as_written, delimiter_of
+
+SAMPLE_BYTES = 1 << 20  # of a file's start and of its end; tells videos apart
+DIGEST_DIGITS = 12  # 48 bits: no two files of one dataset share them by chance
+
+logger = logging.getLogger(__name__)
+
+
+def source_of(path: Path) -> str:
+    """What names an input file in crops.csv: ``real_1.mp4#4ee80f01bca1``.
+
+    The part after the last ``#`` comes from the content (SHA-256 of the size, the
+    first and the last MiB), so a file is known again after it was moved or
+    renamed, and files of one name in different folders are told apart.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        digest.update(file.read(SAMPLE_BYTES))
+        file.seek(max(SAMPLE_BYTES, size - SAMPLE_BYTES))
+        digest.update(file.read(SAMPLE_BYTES))
+    name = os.fsencode(path.name).decode("utf-8", "backslashreplace")
+    return f"{name}#{digest.hexdigest()[:DIGEST_DIGITS]}"
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What was found in a picture or video; ``error`` says why it was not read."""
+
+    read: int  # frames
+    examined: int  # frames the detector looked at
+    crops: tuple[FaceCrop, ...]
+    error: str | None = None
+
+
+class DatasetFolder:
+    """A folder of crops that grows; a context manager that keeps others out of it.
+
+    Args:
+        folder: Created if missing.
+
+    Raises:
+        OutputError: If it cannot be created or written, or another process collects
+            into it.
+        DatasetError: If its crops.csv is not one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._stack = ExitStack()
+        self._csv = folder / CSV_NAME
+        self._delimiter = ","  # as the table that is there has it
+        self._whole: bytes | None = None  # the table without a torn last line
+        self._lacks_line_end = False
+        make_output_folder(folder)
+        self._contents = self._read_contents()
+        self._last_number = self._highest_number()
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(lock_folder(self.folder))
+        # Others may have written before.
+        self._contents = self._read_contents()
+        self._last_number = self._highest_number()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def has(self, source: str) -> bool:
+        """Whether crops of this file, under whatever name, are in the folder."""
+        return _content_of(source) in self._contents
+
+    def add(self, source: str, crops: Iterable[FaceCrop]) -> int:
+        """Save all crops of a source, or none of them.
+
+        Returns:
+            How many were saved.
+
+        Raises:
+            OutputError: If the folder cannot be written or the disk is full.
+        """
+        last_number = self._last_number
+        written: list[Path] = []
+        rows: list[tuple] = []
+        try:
+            for crop in crops:
+                is_file = isinstance(crop.png, Path)
+                png = crop.png.read_bytes() if is_file else crop.png
+                written.append(self._save(png))
+                rows.append(row_of(written[-1].name, source, crop))
+            self._append(rows)
+        except BaseException as error:  # also Ctrl-C: no crop without its row
+            for path in written:
+                path.unlink(missing_ok=True)
+            self._last_number = last_number
+            if isinstance(error, OSError):
+                raise OutputError(
+                    f"cannot save crops in '{self.folder}': "
+                    f"{(error.strerror or str(error)).lower()}; none of "
+                    f"{source.rpartition('#')[0]!r} was saved"
+                ) from error
+            raise
+        if rows:
+            self._contents.add(_content_of(source))
+        return len(rows)
+
+    def _save(self, png: bytes) -> Path:
+        """Write a crop under the next number that is free."""
+        while True:
+            self._last_number += 1
+            path = self.folder / f"{self._last_number}.png"
+            try:
+                write_new(path, png)
+            except FileExistsError:  # by somebody who heeds no lock
+                self._last_number = max(self._last_number, self._highest_number())
+            else:
+                return path
+
+    def _append(self, rows: list[tuple]) -> None:
+        """Add rows to crops.csv in one write; a failed one is taken back."""
+        if not rows:
+            return
+        if self._whole is not None:
+            logger.warning("%s: removed a torn last line", self._csv)
+            write_atomically(self._csv, self._whole)
+            self._whole = None
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n", delimiter=self._delimiter)
+        with self._csv.open("ab", buffering=0) as file:
+            before = file.tell()
+            if before == 0:
+                writer.writerow(COLUMNS)
+            elif self._lacks_line_end:
+                text.write("\n")
+            writer.writerows(rows)
+            data = as_written(text.getvalue()).encode()
+            try:
+                if file.write(data) != len(data):  # what a nearly full disk does
+                    raise OSError(errno.ENOSPC, "No space left on device")
+            except BaseException:
+                file.truncate(before)
+                raise
+        self._lacks_line_end = False
+
+    def _read_contents(self) -> set[str]:
+        """The sources in crops.csv; notes a torn last line, as of a killed run."""
+        try:
+            data = self._csv.read_bytes()
+            whole = data[: max(data.rfind(b"\n"), data.rfind(b"\r")) + 1]
+            rows = self._parse(whole.decode(ENCODING))
+            rest = data[len(whole) :].decode(errors="replace")  # may end in a letter
+            last = list(csv.reader([rest], delimiter=self._delimiter)) if rest else []
+        except FileNotFoundError:
+            return set()
+        except OSError as error:
+            raise DatasetError(f"cannot read '{self._csv}': {error}") from error
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise DatasetError(
+                f"cannot read '{self._csv}': it is no CSV table in UTF-8 ({error}); "
+                "save it as one, or move it away"
+            ) from error
+        if rows and tuple(rows[0]) != COLUMNS:
+            raise DatasetError(
+                f"'{self._csv}' is not a list of crops: expected the columns "
+                f"{', '.join(COLUMNS)}; move it away"
+            )
+        self._lacks_line_end = _is_whole_row(last, like=rows[-1:])
+        is_torn = len(whole) < len(data) and not self._lacks_line_end
+        self._whole = whole if is_torn else None
+        rows += last if self._lacks_line_end else []
+        return {_content_of(row[1]) for row in rows[1:] if len(row) == len(COLUMNS)}
+
+    def _parse(self, text: str) -> list[list[str]]:
+        """Rows of a table; notes what separates its columns."""
+        file = io.StringIO(text, newline="")
+        self._delimiter = delimiter_of(file.readline())
+        file.seek(0)
+        return list(csv.reader(file, delimiter=self._delimiter))
+
+    def _highest_number(self) -> int:
+        """The highest N of an N.png in the folder, 0 if there is none."""
+        names = (path.name for path in self.folder.iterdir())
+        numbered = (re.fullmatch(r"([0-9]{1,18})\.png", name) for name in names)
+        return max((int(match[1]) for match in numbered if match), default=0)
+
+
+@dataclass
+class Tally:
+    """What a run came to, over all its inputs."""
+
+    inputs: int = 0
+    read: int = 0
+    examined: int = 0
+    saved: int = 0
+    known: int = 0  # inputs that were in the folder already
+    failed: int = 0  # inputs that could not be read
+
+    def choose(self, paths: Iterable[Path], dataset: DatasetFolder) -> dict[Path, str]:
+        """The inputs to examine and their sources; says which are known already."""
+        chosen: dict[Path, str] = {}
+        contents: set[str] = set()
+        for path in paths:
+            self.inputs += 1
+            try:
+                source = source_of(path)
+            except OSError:
+                chosen[path] = path.name  # reading it will tell what is wrong
+                continue
+            if dataset.has(source) or _content_of(source) in contents:
+                self.known += 1
+                logger.info("%s: already collected, passed over", path)
+                continue
+            contents.add(_content_of(source))
+            chosen[path] = source
+        return chosen
+
+    def count(self, path: Path, examined: Examined, *, saved: int) -> None:
+        """Add an input's figures and warn about what is wrong with it."""
+        self.read += examined.read
+        self.examined += examined.examined
+        self.saved += saved
+        if examined.error is not None:
+            self.failed += 1
+            logger.warning("warning: %s", examined.error)
+        elif examined.examined == 0:
+            logger.warning(
+                "warning: %s: none of its %d frames examined; lower -s",
+                path,
+                examined.read,
+            )
+        elif saved == 0:
+            logger.warning("warning: %s: no face found", path)
+
+    def summary(self, unit: str) -> str:
+        """One line of figures; ``unit`` is what was read: frames or pictures."""
+        parts = [
+            f"{unit} read: {self.read}",
+            f"examined: {self.examined}",
+            f"without a face: {self.examined - self.saved}",
+            f"saved: {self.saved}",
+        ]
+        if self.known:
+            parts.append(f"already collected: {self.known}")
+        if self.failed:
+            parts.append(f"unreadable: {self.failed}")
+        return ", ".join(parts)
+
+    def exit_code(self) -> int:
+        """0, or 1 after an unreadable input or when there was nothing to save."""
+        if self.failed:
+            return EXIT_FAILED
+        if self.saved == 0 and self.known < self.inputs:
+            logger.error("error: no face was found, nothing was saved")
+            return EXIT_FAILED
+        return EXIT_OK
+
+
+def _content_of(source: str) -> str:
+    """The part of a source that comes from the content."""
+    return source.rpartition("#")[2]
+
+
+def _is_whole_row(last: list[list[str]], *, like: list[list[str]]) -> bool:
+    """Whether a last row is whole though its line has no end, as editors leave it.
+
+    A torn one lacks fields or a part of the scale, the last field, which is hardly
+    ever another one than in the row before.
+    """
+    return (
+        bool(last and like)
+        and len(last[0]) == len(like[0]) == len(COLUMNS)
+        and last[0][-1] == like[0][-1]
+    )

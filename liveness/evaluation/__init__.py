@@ -1,0 +1,12 @@
+"""How good a model is: ISO/IEC 30107-3 rates, reports, figures, sites left out.
+
+- ``metrics``: APCER, BPCER, ACER, EER, thresholds, bootstrap intervals
+- ``report``: scored faces to rates and text; the scores file
+- ``plots``: DET, ROC, histograms, confusion matrix
+- ``changes``: faces in other light, colours and focus
+- ``sites``: split sites into folds; rates of each site
+- ``cross_validation``: train without a fold, score it
+
+Imported elsewhere: ``error_rates``, ``equal_error``, ``ScoredFaces``, ``evaluate``,
+``CHANGES``, ``deal_parts``, ``measure_folds``, ``results_of``.
+"""

@@ -1,0 +1,163 @@
+"""Figures as PNG files; nothing is ever shown in a window."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from liveness.constants import DEFAULT_TOLERANCE
+from liveness.evaluation.metrics import equal_error, rate_curves
+from liveness.io.files import write_atomically
+from liveness.model.labels import FAKE, LABELS, REAL
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DPI = 120
+COLOURS = {REAL: "tab:green", FAKE: "tab:red"}
+
+
+def save_history(
+    path: Path, histories: Sequence[Mapping[str, Sequence[float]]]
+) -> None:
+    """Loss and accuracy of training and validation, epoch by epoch.
+
+    Args:
+        path: PNG file to write.
+        histories: Of each network, the values of each epoch by Keras' names
+            (``loss``, ``val_loss``, ``accuracy``, ``val_accuracy``); those of
+            validation may be missing.
+    """
+    figure = _figure(10, 4)
+    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        for number, history in enumerate(histories, 1):
+            which = f", network {number}" if len(histories) > 1 else ""
+            epochs = range(1, len(history[name]) + 1)
+            label = f"training (augmented){which}"
+            axes.plot(epochs, history[name], ".-", label=label)
+            if f"val_{name}" in history:  # not where everything trained
+                values = history[f"val_{name}"]
+                axes.plot(epochs, values, ".-", label=f"validation{which}")
+        axes.set(xlabel="epoch", ylabel=name, title=name.capitalize())
+        axes.xaxis.get_major_locator().set_params(integer=True)  # no half epochs
+        axes.grid(alpha=0.3)
+        axes.legend()
+    _save(figure, path)
+
+
+def save_confusion_matrix(
+    path: Path, is_bona_fide: np.ndarray, accepted: np.ndarray
+) -> None:
+    """Counts of verdicts against the truth.
+
+    Args:
+        path: PNG file to write.
+        is_bona_fide: (N,) bool, the truth.
+        accepted: (N,) bool, whether the verdict was ``real``.
+    """
+    from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
+
+    figure = _figure(5, 4.4)
+    axes = figure.subplots()
+    counts = confusion_matrix(is_bona_fide, accepted, labels=[False, True])
+    display = ConfusionMatrixDisplay(counts, display_labels=LABELS)
+    display.plot(ax=axes, cmap="Blues", colorbar=False, values_format="d")
+    axes.set(xlabel="verdict", ylabel="truth", title="Faces that did not train")
+    _save(figure, path)
+
+
+def save_evaluation(
+    path: Path, scores: np.ndarray, attacks: Sequence[str], *, threshold: float
+) -> None:
+    """DET curve, ROC curve and score histograms with the threshold in each.
+
+    Args:
+        path: PNG file to write.
+        scores: (N,) probabilities of bona fide.
+        attacks: Kind of attack of each face, empty for bona fide.
+        threshold: Of the verdict.
+    """
+    thresholds, apcer, bpcer = rate_curves(scores, attacks)
+    here = int(np.searchsorted(-thresholds, -threshold, side="right")) - 1
+    at_threshold = (apcer[max(here, 0)], bpcer[max(here, 0)])
+    eer, _ = equal_error(scores, attacks)
+    figure = _figure(14, 4.4)
+    det, roc, histogram = figure.subplots(1, 3)
+    is_attack = np.asarray(attacks, str) != ""
+    # Half an error: zero has no place on a logarithm.
+    least = (0.5 / is_attack.sum(), 0.5 / (~is_attack).sum())
+    det.loglog(np.maximum(apcer, least[0]), np.maximum(bpcer, least[1]))
+    det.plot(*np.maximum(at_threshold, least)[:, None], "ko", label="threshold")
+    det.plot([max(least), 1], [max(least), 1], ":", c="grey", label=f"EER {eer:.1%}")
+    det.set(ylabel="BPCER", title="Detection error trade-off")
+    det.set_xlabel("APCER (here and in BPCER 0 is drawn as half an error)")
+    det.grid(alpha=0.3, which="both")
+    det.legend()
+    roc.plot(apcer, 1 - bpcer)
+    roc.plot(at_threshold[0], 1 - at_threshold[1], "ko", label="threshold")
+    roc.set(xlabel="attacks accepted", ylabel="bona fide accepted", title="ROC")
+    roc.grid(alpha=0.3)
+    roc.legend(loc="lower right")
+    bins = np.linspace(0, 1, 41)
+    for label, chosen in ((REAL, ~is_attack), (FAKE, is_attack)):
+        histogram.hist(
+            np.asarray(scores)[chosen],
+            bins,
+            weights=np.full(chosen.sum(), 100 / max(1, chosen.sum())),
+            alpha=0.6,
+            label=f"{label} ({chosen.sum()})",
+            color=COLOURS[label],
+        )
+    histogram.axvline(threshold, color="black", label=f"threshold {threshold:.2f}")
+    histogram.set(
+        xlabel="score (probability of bona fide)", ylabel="% of faces", title="Scores"
+    )
+    histogram.legend()
+    _save(figure, path)
+
+
+def save_match_rates(path: Path, same: np.ndarray, different: np.ndarray) -> None:
+    """False match and false non-match rate of face encodings against the tolerance.
+
+    Args:
+        path: PNG file to write.
+        same: (N,) distances of pictures of one person, at least one.
+        different: (M,) distances of pictures of two people, at least one.
+    """
+    figure = _figure(7, 4.4)
+    axes = figure.subplots()
+    tolerances = np.linspace(0, 1, 501)[:, np.newaxis]
+    rates = {
+        f"FMR: others accepted ({different.size} pairs)": different <= tolerances,
+        f"FNMR: owner rejected ({same.size} pairs)": same > tolerances,
+    }
+    for (label, wrong), colour in zip(
+        rates.items(), ("tab:red", "tab:blue"), strict=True
+    ):
+        axes.plot(tolerances[:, 0], 100 * wrong.mean(axis=1), label=label, color=colour)
+    at_default = f"default tolerance {DEFAULT_TOLERANCE}"
+    axes.axvline(DEFAULT_TOLERANCE, color="black", linestyle=":", label=at_default)
+    axes.set(
+        xlabel="tolerance (largest distance of a match)",
+        ylabel="% of pairs",
+        title="Face verification errors of the enrolled pictures",
+    )
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside lower center", ncols=3, fontsize="small")
+    _save(figure, path)
+
+
+def _figure(width_in: float, height_in: float) -> "Figure":
+    """An empty figure that needs no screen."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width_in, height_in), layout="constrained")
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    """Write the figure, whole or not at all."""
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=DPI)
+    write_atomically(path, png.getvalue())
