@@ -3,6 +3,7 @@
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent  # the folder of the scripts
+DEFAULT_DETECTOR = ROOT / "face_detector"
 DEFAULT_CONFIDENCE = 0.5  # of the detector; the workflow's customary value
 EXIT_OK = 0
 EXIT_FAILED = 1

@@ -1,17 +1,20 @@
 """The dataset folder: numbers, rows, and what a failure leaves behind."""
 
 import csv
+import errno
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from liveness.data.crops_folder import DatasetFolder, source_of
+from liveness.data.crops_folder import DatasetFolder, source_of, spool_in
 from liveness.data.crops_table import COLUMNS, FaceCrop
 from liveness.data.dataset import read_dataset, read_table
 from liveness.errors import DatasetError, OutputError
+from liveness.io.files import walk
 from liveness.io.images import read_image, write_image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,13 +22,13 @@ SOURCE = "a.mp4#0123456789ab"
 
 
 def crops(tmp_path, count):
-    picture = tmp_path / "picture.png"
-    write_image(picture, np.full((8, 8, 3), 9, np.uint8))
-    data = picture.read_bytes()
-    return [
-        FaceCrop(16 * n, n / 2, (1, 2, 3, 4), 0.98765, 2.7, data)
-        for n in range(1, count + 1)
-    ]
+    spool = Path(tempfile.mkdtemp(dir=tmp_path))
+    faces = []
+    for n in range(1, count + 1):
+        write_image(spool / f"{n}.png", np.full((8, 8, 3), 9, np.uint8))
+        box = (1, 2, 3, 4)
+        faces.append(FaceCrop(16 * n, n / 2, box, 0.98765, 2.7, spool / f"{n}.png"))
+    return faces
 
 
 def rows_of(folder):
@@ -85,13 +88,13 @@ def test_full_disk_is_one_error_and_leaves_no_row(tmp_path, monkeypatch):
     dataset = DatasetFolder(tmp_path / "out")
     calls = []
 
-    def full_at_second(path, data):
+    def full_at_second(source, path):
         calls.append(path)
         if len(calls) == 2:
-            raise OSError(28, "No space left on device")
-        path.write_bytes(data)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        source.rename(path)
 
-    monkeypatch.setattr("liveness.data.crops_folder.write_new", full_at_second)
+    monkeypatch.setattr("liveness.data.crops_folder.move_new", full_at_second)
     with pytest.raises(OutputError, match=r"no space left.*'a\.mp4' was saved"):
         dataset.add(SOURCE, crops(tmp_path, 3))
     assert not list(dataset.folder.iterdir())
@@ -242,3 +245,19 @@ def test_what_was_written_before_the_lock_is_known(tmp_path):
         assert late.has(SOURCE)
         late.add("b.mp4#bbbb", crops(tmp_path, 1))
     assert [row["file"] for row in rows_of(late.folder)][-1] == "3.png"
+
+
+def test_a_spool_ends_with_its_block_and_takes_old_ones_with_it(tmp_path):
+    killed = tmp_path / ".collecting-abcd"
+    killed.mkdir()
+    (killed / "0-16.png").write_bytes(b"crop")
+    with DatasetFolder(tmp_path) as dataset, spool_in(tmp_path) as spool:
+        assert not killed.exists() and spool.parent == tmp_path
+        (spool / "0.png").write_bytes(b"crop")
+        assert not list(walk(tmp_path))  # no reader takes it for a crop
+        (spool / "0.png").unlink()
+        (spool / "1.png").write_bytes(b"crop")
+        crop = FaceCrop(1, 0.0, (1, 2, 3, 4), 1.0, 2.7, spool / "1.png")
+        assert dataset.add(SOURCE, [crop]) == 1
+        assert not list(spool.iterdir())  # moved, not copied
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.png", "crops.csv"]

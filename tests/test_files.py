@@ -11,8 +11,8 @@ from liveness.io.files import (
     VIDEO_SUFFIXES,
     check_output_files,
     list_files,
+    move_new,
     write_atomically,
-    write_new,
 )
 
 
@@ -175,8 +175,10 @@ def test_new_file_replaces_nothing_and_leaves_no_part(tmp_path, has_links, monke
 
     if not has_links:
         monkeypatch.setattr("os.link", no_links)
-    write_new(tmp_path / "1.png", b"old")
+    for content in ("old", "new"):
+        (tmp_path / content).write_text(content)
+    move_new(tmp_path / "old", tmp_path / "1.png")
     with pytest.raises(FileExistsError):
-        write_new(tmp_path / "1.png", b"new")
+        move_new(tmp_path / "new", tmp_path / "1.png")
     assert (tmp_path / "1.png").read_bytes() == b"old"
-    assert [path.name for path in tmp_path.iterdir()] == ["1.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.png", "new"]

@@ -71,7 +71,7 @@ def test_files_that_are_named_otherwise_are_said(data, tmp_path, capsys):
 
     assert start(data, tmp_path / "out") == 0
     error = capsys.readouterr().err
-    assert all(f"videos/{name}' is passed over" in error for name in names)
+    assert all(f"videos/{name}' is skipped" in error for name in names)
     assert "my_home" not in error
 
 

@@ -5,6 +5,7 @@ its rows at once, and a failure takes back what was written of it. One process a
 time writes to a folder, and no crop ever takes the place of another file.
 """
 
+import contextlib
 import csv
 import errno
 import hashlib
@@ -12,19 +13,20 @@ import io
 import logging
 import os
 import re
-from collections.abc import Iterable
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from liveness.constants import EXIT_FAILED, EXIT_OK
 from liveness.data.crops_table import COLUMNS, CSV_NAME, FaceCrop, row_of
 from liveness.errors import DatasetError, OutputError
-from liveness.io.files import make_output_folder, write_atomically, write_new
+from liveness.io.files import make_output_folder, move_new, write_atomically
 from liveness.io.locks import lock_folder
 from liveness.io.tables import ENCODING, as_written, delimiter_of
 
+SPOOL_PREFIX = ".collecting-"  # hidden: readers of datasets skip it
 SAMPLE_BYTES = 1 << 20  # of a file's start and of its end; tells videos apart
 DIGEST_DIGITS = 12  # 48 bits: no two files of one dataset share them by chance
 
@@ -51,14 +53,30 @@ def source_of(path: Path) -> str:
     return f"{name}#{digest.hexdigest()[:DIGEST_DIGITS]}"
 
 
-@dataclass(frozen=True)
-class Examined:
-    """What was found in a picture or video; ``error`` says why it was not read."""
+@contextlib.contextmanager
+def spool_in(folder: Path) -> Iterator[Path]:
+    """A hidden folder for crops until they are saved, so that each is written once.
 
-    read: int  # frames
-    examined: int  # frames the detector looked at
-    crops: tuple[FaceCrop, ...]
-    error: str | None = None
+    It goes with the block, and those that killed runs left go, too: the caller has
+    locked the folder.
+
+    Args:
+        folder: The output folder; it must exist.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    for left in folder.glob(f"{SPOOL_PREFIX}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        spool = tempfile.TemporaryDirectory(dir=folder, prefix=SPOOL_PREFIX)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to output folder '{folder}': "
+            f"{(error.strerror or str(error)).lower()}"
+        ) from error
+    with spool as name:
+        yield Path(name)
 
 
 class DatasetFolder:
@@ -96,7 +114,7 @@ class DatasetFolder:
 
     def has(self, source: str) -> bool:
         """Whether crops of this file, under whatever name, are in the folder."""
-        return _content_of(source) in self._contents
+        return content_of(source) in self._contents
 
     def add(self, source: str, crops: Iterable[FaceCrop]) -> int:
         """Save all crops of a source, or none of them.
@@ -112,9 +130,7 @@ class DatasetFolder:
         rows: list[tuple] = []
         try:
             for crop in crops:
-                is_file = isinstance(crop.png, Path)
-                png = crop.png.read_bytes() if is_file else crop.png
-                written.append(self._save(png))
+                written.append(self._save(crop.png))
                 rows.append(row_of(written[-1].name, source, crop))
             self._append(rows)
         except BaseException as error:  # also Ctrl-C: no crop without its row
@@ -129,16 +145,16 @@ class DatasetFolder:
                 ) from error
             raise
         if rows:
-            self._contents.add(_content_of(source))
+            self._contents.add(content_of(source))
         return len(rows)
 
-    def _save(self, png: bytes) -> Path:
-        """Write a crop under the next number that is free."""
+    def _save(self, png: Path) -> Path:
+        """Move a crop to the next number that is free."""
         while True:
             self._last_number += 1
             path = self.folder / f"{self._last_number}.png"
             try:
-                write_new(path, png)
+                move_new(png, path)
             except FileExistsError:  # by somebody who heeds no lock
                 self._last_number = max(self._last_number, self._highest_number())
             else:
@@ -196,7 +212,7 @@ class DatasetFolder:
         is_torn = len(whole) < len(data) and not self._lacks_line_end
         self._whole = whole if is_torn else None
         rows += last if self._lacks_line_end else []
-        return {_content_of(row[1]) for row in rows[1:] if len(row) == len(COLUMNS)}
+        return {content_of(row[1]) for row in rows[1:] if len(row) == len(COLUMNS)}
 
     def _parse(self, text: str) -> list[list[str]]:
         """Rows of a table; notes what separates its columns."""
@@ -212,78 +228,7 @@ class DatasetFolder:
         return max((int(match[1]) for match in numbered if match), default=0)
 
 
-@dataclass
-class Tally:
-    """What a run came to, over all its inputs."""
-
-    inputs: int = 0
-    read: int = 0
-    examined: int = 0
-    saved: int = 0
-    known: int = 0  # inputs that were in the folder already
-    failed: int = 0  # inputs that could not be read
-
-    def choose(self, paths: Iterable[Path], dataset: DatasetFolder) -> dict[Path, str]:
-        """The inputs to examine and their sources; says which are known already."""
-        chosen: dict[Path, str] = {}
-        contents: set[str] = set()
-        for path in paths:
-            self.inputs += 1
-            try:
-                source = source_of(path)
-            except OSError:
-                chosen[path] = path.name  # reading it will tell what is wrong
-                continue
-            if dataset.has(source) or _content_of(source) in contents:
-                self.known += 1
-                logger.info("%s: already collected, passed over", path)
-                continue
-            contents.add(_content_of(source))
-            chosen[path] = source
-        return chosen
-
-    def count(self, path: Path, examined: Examined, *, saved: int) -> None:
-        """Add an input's figures and warn about what is wrong with it."""
-        self.read += examined.read
-        self.examined += examined.examined
-        self.saved += saved
-        if examined.error is not None:
-            self.failed += 1
-            logger.warning("warning: %s", examined.error)
-        elif examined.examined == 0:
-            logger.warning(
-                "warning: %s: none of its %d frames examined; lower -s",
-                path,
-                examined.read,
-            )
-        elif saved == 0:
-            logger.warning("warning: %s: no face found", path)
-
-    def summary(self, unit: str) -> str:
-        """One line of figures; ``unit`` is what was read: frames or pictures."""
-        parts = [
-            f"{unit} read: {self.read}",
-            f"examined: {self.examined}",
-            f"without a face: {self.examined - self.saved}",
-            f"saved: {self.saved}",
-        ]
-        if self.known:
-            parts.append(f"already collected: {self.known}")
-        if self.failed:
-            parts.append(f"unreadable: {self.failed}")
-        return ", ".join(parts)
-
-    def exit_code(self) -> int:
-        """0, or 1 after an unreadable input or when there was nothing to save."""
-        if self.failed:
-            return EXIT_FAILED
-        if self.saved == 0 and self.known < self.inputs:
-            logger.error("error: no face was found, nothing was saved")
-            return EXIT_FAILED
-        return EXIT_OK
-
-
-def _content_of(source: str) -> str:
+def content_of(source: str) -> str:
     """The part of a source that comes from the content."""
     return source.rpartition("#")[2]
 

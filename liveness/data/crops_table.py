@@ -33,7 +33,7 @@ class FaceCrop:
     box: Box
     confidence: float
     scale: float
-    png: bytes | Path  # the encoded crop, or the file that holds it
+    png: Path  # the file that holds the crop until it is saved
 
 
 def row_of(name: str, source: str, crop: FaceCrop) -> tuple:

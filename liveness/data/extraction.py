@@ -1,191 +1,170 @@
-"""Find the best face in pictures and in every n-th frame of videos.
+"""Extract the best face of pictures and of every n-th frame of videos.
 
-Videos are examined in processes of their own, several at a time. In each, one
-thread decodes while another one detects, so that a video takes hardly longer than
-its decoding.
+Every script that takes faces from files comes through ``extract_faces``, so that the
+same film gives the same crops everywhere. Several inputs are examined at a time, each
+in a process of its own. Within a video, one thread decodes while another one detects,
+so that a video takes hardly longer than its decoding.
 """
 
 import logging
 import multiprocessing
 import os
 import statistics
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from multiprocessing.synchronize import Event as ProcessEvent
 from pathlib import Path
-from typing import Any
 
 import cv2
+import numpy as np
 
-from liveness.data.crops_folder import Examined
+from liveness.constants import DEFAULT_CONFIDENCE
 from liveness.data.crops_table import FaceCrop
-from liveness.errors import ImageError, SourceError
+from liveness.errors import ImageError, OutputError, SourceError
 from liveness.faces.crops import CROP_SCALE, crop_face
 from liveness.faces.detector import UPSIDE_DOWN, Detection, FaceDetector
+from liveness.io.files import VIDEO_SUFFIXES
 from liveness.io.images import read_image
 from liveness.processes import obey_parent
 from liveness.sources.frames import Frame, VideoFile
 
 WAITING_FRAMES = 4  # decoded and not examined yet; a 4K frame takes 25 MB
-ORIENTED_FACES = 5  # of a film's first faces it is looked at which side is up
+ORIENTED_FACES = 5  # first faces of a film that tell which side of it is up
 POLL_S = 0.2  # how often progress is reported
 
-_worker: dict[str, Any] = {}  # what a worker process keeps between videos
+
+@dataclass(frozen=True)
+class Input:
+    """A file to take faces from."""
+
+    path: Path
+    is_video: bool
+
+    @classmethod
+    def by_name(cls, path: Path) -> "Input":
+        """A video if the name ends like one, else a picture."""
+        return cls(path, path.suffix.lower() in VIDEO_SUFFIXES)
 
 
-class _Counter:
-    """Frames read and promised so far, in one process; calls back for each frame."""
+@dataclass(frozen=True)
+class Extraction:
+    """How faces are taken from files.
 
-    def __init__(self, on_progress: Callable[[int, int], None]) -> None:
-        self.read, self.promised, self._on_progress = 0, 0, on_progress
-
-    def start_video(self) -> Callable[[int], None]:
-        """The on_frame of the next video."""
-        before = self.promised
-
-        def on_frame(expected: int) -> None:
-            self.read += 1
-            self.promised = before + expected
-            self._on_progress(self.read, self.promised)
-
-        return on_frame
-
-
-def examine_image(path: Path, detector: FaceDetector) -> Examined:
-    """The best face of a picture.
-
-    Raises:
-        ImageError: If the picture cannot be read, or its face is upside down.
+    Attributes:
+        detector: Folder of the face detector's files, already there.
+        confidence: Minimum detector confidence of a face, 0 to 1.
+        every_n_frames: 16 examines the 16th, the 32nd ... frame of a video.
+        per_video: If given, every_n_frames follows from each video's length: so many
+            frames are examined, and at most twice as many; all of a video that does
+            not say how long it is.
+        scale: Side of a crop over the face's longer side.
     """
-    image = read_image(path)
-    faces = detector.detect_still(image)
-    if detector.are_upside_down(image, faces[:1]) == [True]:
-        raise ImageError(
-            f"the face of '{path}' is upside down or on its side: turn the picture"
-        )
-    crop = _best_crop(image, faces)
-    return Examined(1, 1, (crop,) if crop else ())
+
+    detector: Path
+    confidence: float = DEFAULT_CONFIDENCE
+    every_n_frames: int = 16
+    per_video: int | None = None
+    scale: float = CROP_SCALE
+
+    def step(self, frame_count: int) -> int:
+        """Every how many frames of a video of that length one is examined."""
+        if self.per_video is None:
+            return self.every_n_frames
+        return max(1, frame_count // self.per_video)
 
 
-def examine_video(
-    path: Path,
-    detector: FaceDetector,
+@dataclass(frozen=True)
+class Examined:
+    """What was found in a picture or video; ``error`` says why it was not read."""
+
+    read: int  # frames
+    examined: int  # frames the detector looked at
+    crops: tuple[FaceCrop, ...]
+    error: str | None = None
+
+
+@dataclass
+class _Shared:
+    """What an extraction and its workers tell each other."""
+
+    counter: Sequence[int]  # frames read, and frames that the files promise
+    lock: AbstractContextManager
+    stop: threading.Event | ProcessEvent
+
+    def count(self, promised: int) -> None:
+        """Add a frame that was read, and how many more frames a file promises."""
+        with self.lock:
+            self.counter[0] += 1
+            self.counter[1] += promised
+        if self.stop.is_set():
+            raise SourceError("stopped")  # nobody waits for this result any more
+
+
+def extract_faces(
+    inputs: Sequence[Input],
+    how: Extraction,
     *,
-    every_n_frames: int,
     spool: Path,
-    on_frame: Callable[[int], None] = lambda expected: None,
-) -> Examined:
-    """The best face of every n-th frame of a video, the n-th one first.
-
-    Args:
-        path: The video.
-        detector: The face detector.
-        every_n_frames: 16 examines the 16th, the 32nd ... frame.
-        spool: Folder for the encoded crops, so that a long film fits in memory.
-        on_frame: Called for each frame read with how many the file promises.
-
-    Raises:
-        SourceError: If the video cannot be read at all, or is upside down.
-        OSError: If the spool cannot be written.
-    """
-    turned: list[float] = []  # evidence of the first faces
-
-    def find(frame: Frame) -> FaceCrop | None:
-        faces = detector.detect(frame.image)
-        if len(turned) < ORIENTED_FACES:
-            turned.extend(detector.upside_down_evidence(frame.image, faces[:1]))
-        crop = _best_crop(frame.image, faces, frame)
-        if crop is None:
-            return None
-        file = spool / f"{frame.index}.png"
-        file.write_bytes(crop.png)
-        return replace(crop, png=file)
-
-    pending: deque[Future[FaceCrop | None]] = deque()
-    results: list[FaceCrop | None] = []
-    read = 0
-
-    def count() -> None:
-        nonlocal read
-        read += 1
-        on_frame(video.frame_count)
-
-    with VideoFile(path) as video, ThreadPoolExecutor(1) as pool:
-        for frame in _every_nth(video, every_n_frames, count):
-            pending.append(pool.submit(find, frame))
-            if len(pending) > WAITING_FRAMES:
-                results.append(pending.popleft().result())
-        results += [future.result() for future in pending]
-    if turned and statistics.median(turned) > UPSIDE_DOWN / 2:
-        raise SourceError(
-            f"faces of '{path}' are upside down or on their side: turn it, as with "
-            "ffmpeg -i FILM -vf hflip,vflip TURNED"
-        )
-    return Examined(read, len(results), tuple(crop for crop in results if crop))
-
-
-def examine_videos(
-    paths: Sequence[Path],
-    *,
-    detector_folder: Path,
-    confidence: float,
-    every_n_frames: int,
-    jobs: int,
-    spool: Path,
+    jobs: int = 1,
     on_progress: Callable[[int, int], None] = lambda read, promised: None,
 ) -> Iterator[Examined]:
-    """Examine videos in parallel; the results come in the order of the paths.
+    """Take the best face of each picture and of every n-th frame of each video.
 
     Args:
-        paths: The videos. One that cannot be read gives a result with ``error``.
-        detector_folder: Folder of the face detector's files, already there.
-        confidence: Least confidence of a face.
-        every_n_frames: 16 examines the 16th, the 32nd ... frame.
-        jobs: Videos at a time.
-        spool: Folder for the encoded crops until they are saved.
+        inputs: The files. One that cannot be read gives a result with ``error``.
+        how: Which frames, which detector, how large a crop.
+        spool: Folder that the encoded crops are written to, one file each; on the disk
+            where they are to stay, for they are moved there.
+        jobs: Files at a time.
         on_progress: Called a few times a second with the frames read so far and
             those that the files opened so far promise.
 
+    Yields:
+        One result per input, in their order.
+
     Raises:
+        DetectorError: If the detector cannot be loaded.
         SourceError: If a worker process was killed.
-        OSError: If the spool cannot be written.
+        OutputError: If the spool cannot be written, as on a full disk.
     """
-    workers = min(jobs, len(paths))
-    if workers == 1:  # a process of its own would take half a second to start
-        detector = FaceDetector(detector_folder, confidence=confidence)
-        counter = _Counter(on_progress)
-        for number, path in enumerate(paths):
-            yield _examine_or_say_why(
-                path,
-                detector,
-                every_n_frames,
-                spool / str(number),
-                counter.start_video(),
-            )
+    workers = min(jobs, len(inputs))
+    if not workers:
         return
-    context = multiprocessing.get_context("spawn")  # OpenCV's threads survive no fork
-    counter = context.Array("Q", 2)  # frames read, frames promised
-    stop = context.Event()
-    settings = (counter, stop, detector_folder, confidence, every_n_frames, workers)
-    pool = ProcessPoolExecutor(workers, context, _start_worker, settings)
+    pool, examine, shared = _start_workers(workers, how, spool)
     try:
-        futures = []
-        for number, path in enumerate(paths):
-            task = (path, spool / str(number))
-            futures.append(pool.submit(_examine_in_worker, *task))
-        for path, future in zip(paths, futures, strict=True):
-            yield _wait_for(future, path, lambda: on_progress(*counter))
-        on_progress(*counter)
+        futures = [
+            pool.submit(examine, number, item) for number, item in enumerate(inputs)
+        ]
+        for item, future in zip(inputs, futures, strict=True):
+            yield _wait_for(future, item.path, lambda: on_progress(*shared.counter))
+        on_progress(*shared.counter)
     finally:
-        stop.set()
+        shared.stop.set()
         pool.shutdown(cancel_futures=True)
 
 
+def _start_workers(
+    workers: int, how: Extraction, spool: Path
+) -> tuple[Executor, Callable[[int, Input], Examined], _Shared]:
+    """A pool, what it is to call with number and input, and what is shared with it."""
+    if workers == 1:  # a process of its own would take half a second to start
+        shared = _Shared([0, 0], threading.Lock(), threading.Event())
+        return ThreadPoolExecutor(1), _Examiner(how, spool, shared), shared
+    context = multiprocessing.get_context("spawn")  # OpenCV's threads survive no fork
+    shared = _Shared(context.RawArray("Q", 2), context.Lock(), context.Event())
+    settings = (how, spool, shared, workers)
+    pool = ProcessPoolExecutor(workers, context, _start_process, settings)
+    return pool, _examine_in_process, shared
+
+
 def _wait_for(future: Future, path: Path, report: Callable[[], None]) -> Examined:
-    """A worker's result, reporting progress while there is none."""
+    """A worker's result; progress is reported until there is one."""
     while True:
         report()
         try:
@@ -194,58 +173,99 @@ def _wait_for(future: Future, path: Path, report: Callable[[], None]) -> Examine
             continue
         except BrokenProcessPool as error:
             raise SourceError(
-                f"a process that examined videos was killed, at '{path}' or one "
+                f"a process that examined files was killed, at '{path}' or one "
                 "after it: too little memory? Try --jobs 1"
             ) from error
 
 
-def _start_worker(counter, stop, detector_folder, confidence, every_n, workers):
+class _Examiner:
+    """Examines one file after the other."""
+
+    def __init__(self, how: Extraction, spool: Path, shared: _Shared) -> None:
+        self._how, self._spool, self._shared = how, spool, shared
+        self._detector = FaceDetector(how.detector, confidence=how.confidence)
+
+    def __call__(self, number: int, item: Input) -> Examined:
+        """The result for an input, which is its error if it cannot be read."""
+        examine = self._examine_video if item.is_video else self._examine_image
+        try:
+            return examine(number, item.path)
+        except (ImageError, SourceError) as error:
+            return Examined(0, 0, (), str(error))
+
+    def _examine_image(self, number: int, path: Path) -> Examined:
+        image = read_image(path)
+        faces = self._detector.detect_still(image)
+        if self._detector.are_upside_down(image, faces[:1]) == [True]:
+            raise ImageError(
+                f"the face of '{path}' is upside down or on its side: turn the picture"
+            )
+        self._shared.count(1)
+        frame = Frame(image, 0, 0.0, 0.0)
+        crops = [self._crop(number, frame, face) for face in faces[:1]]
+        return Examined(1, 1, tuple(crops))
+
+    def _examine_video(self, number: int, path: Path) -> Examined:
+        evidence: list[float] = []  # of the first faces, that they are upside down
+
+        def examine(frame: Frame) -> FaceCrop | None:
+            faces = self._detector.detect(frame.image)
+            if len(evidence) < ORIENTED_FACES:
+                first = self._detector.upside_down_evidence(frame.image, faces[:1])
+                evidence.extend(first)
+            return self._crop(number, frame, faces[0]) if faces else None
+
+        read = 0
+        pending: deque[Future[FaceCrop | None]] = deque()
+        results: list[FaceCrop | None] = []
+
+        def count() -> None:
+            nonlocal read
+            self._shared.count(0 if read else video.frame_count)
+            read += 1
+
+        with VideoFile(path) as video, ThreadPoolExecutor(1) as pool:
+            for frame in _every_nth(video, self._how.step(video.frame_count), count):
+                pending.append(pool.submit(examine, frame))
+                if len(pending) > WAITING_FRAMES:
+                    results.append(pending.popleft().result())
+            results += [future.result() for future in pending]
+        if evidence and statistics.median(evidence) > UPSIDE_DOWN / 2:
+            raise SourceError(
+                f"faces of '{path}' are upside down or on their side: turn it, as with "
+                "ffmpeg -i FILM -vf hflip,vflip TURNED"
+            )
+        return Examined(read, len(results), tuple(crop for crop in results if crop))
+
+    def _crop(self, number: int, frame: Frame, face: Detection) -> FaceCrop:
+        """The crop of a face, encoded in the spool."""
+        crop = crop_face(frame.image, face.box, scale=self._how.scale)
+        path = self._spool / f"{number}-{frame.index}.png"
+        _write_png(path, crop)
+        return FaceCrop(
+            frame=frame.index + 1,
+            time_s=frame.time_s,
+            box=face.box,
+            confidence=face.confidence,
+            scale=self._how.scale,
+            png=path,
+        )
+
+
+_examiners: list[_Examiner] = []  # of a worker process: its one
+
+
+def _start_process(how: Extraction, spool: Path, shared: _Shared, workers: int) -> None:
     """Prepare a worker process."""
     obey_parent()
     logging.basicConfig(format="%(message)s")
     cv2.setNumThreads(max(1, (os.cpu_count() or 1) // workers))
-    _worker["counter"], _worker["stop"] = counter, stop
-    _worker["detector"] = FaceDetector(detector_folder, confidence=confidence)
-    _worker["every_n"] = every_n
+    _examiners.append(_Examiner(how, spool, shared))
 
 
-def _examine_in_worker(path: Path, spool: Path) -> Examined:
-    """Examine a video in a worker process."""
-    counter, stop = _worker["counter"], _worker["stop"]
-    is_first = True
-
-    def on_frame(expected: int) -> None:
-        nonlocal is_first
-        with counter.get_lock():
-            counter[0] += 1
-            counter[1] += expected if is_first else 0
-        is_first = False
-        if stop.is_set():
-            raise SourceError("stopped")  # nobody waits for this result any more
-
-    detector, every_n = _worker["detector"], _worker["every_n"]
-    return _examine_or_say_why(path, detector, every_n, spool, on_frame)
-
-
-def _examine_or_say_why(
-    path: Path,
-    detector: FaceDetector,
-    every_n_frames: int,
-    spool: Path,
-    on_frame: Callable[[int], None],
-) -> Examined:
-    """examine_video with a new spool; a video that cannot be read is a result."""
-    spool.mkdir()
-    try:
-        return examine_video(
-            path,
-            detector,
-            every_n_frames=every_n_frames,
-            spool=spool,
-            on_frame=on_frame,
-        )
-    except SourceError as error:
-        return Examined(0, 0, (), str(error))
+def _examine_in_process(number: int, item: Input) -> Examined:
+    """Examine a file in a worker process."""
+    return _examiners[0](number, item)
 
 
 def _every_nth(
@@ -264,16 +284,13 @@ def _every_nth(
         yield frame
 
 
-def _best_crop(image, faces: list[Detection], frame: Frame | None = None):
-    """Crop of the most confident face, None without a face."""
-    if not faces:
-        return None
-    _, png = cv2.imencode(".png", crop_face(image, faces[0].box))
-    return FaceCrop(
-        frame=frame.index + 1 if frame else 1,
-        time_s=frame.time_s if frame else 0.0,
-        box=faces[0].box,
-        confidence=faces[0].confidence,
-        scale=CROP_SCALE,
-        png=png.tobytes(),
-    )
+def _write_png(path: Path, image: np.ndarray) -> None:
+    """Write a crop; a disk that is full is the user's to mend."""
+    _, data = cv2.imencode(".png", image)
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write crops to '{path.parent}': "
+            f"{(error.strerror or str(error)).lower()}"
+        ) from error

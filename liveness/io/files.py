@@ -133,30 +133,26 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
-def write_new(path: Path, data: bytes) -> None:
-    """Write a file that must not exist yet, whole or not at all.
+def move_new(source: Path, path: Path) -> None:
+    """Give a file a name that must not exist yet, whole or not at all.
 
     Args:
-        path: File to create; its folder must exist.
-        data: The whole content.
+        source: The file, on the same disk.
+        path: Its new name; the folder must exist.
 
     Raises:
-        FileExistsError: If there is one; it stays as it is.
-        OSError: If the folder cannot be written or the disk is full.
+        FileExistsError: If there is such a file; both stay as they are.
+        OSError: If the folder cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(data)
-        try:
-            os.link(part, path)
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without links, such as a memory card's
-            path.open("xb").close()
-            os.replace(part, path)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
+        os.link(source, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links, such as a memory card's
+        path.open("xb").close()
+        os.replace(source, path)
+    else:
+        source.unlink()
 
 
 def list_files(

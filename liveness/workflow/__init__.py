@@ -1,0 +1,11 @@
+"""What the scripts do, as functions with plain arguments: see ``docs/python.md``.
+
+- ``collect``: faces from videos and pictures into a dataset folder
+- ``gather``: full frames of many sites into a dataset
+- ``train``: a dataset to a trained model and its figures
+- ``evaluate``: a model's error rates, and a threshold of one's own
+- ``judge``: verdicts on still pictures
+- ``live``: verdicts on a camera, in real time
+
+Nothing here parses arguments, prints or exits.
+"""
