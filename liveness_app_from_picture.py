@@ -12,7 +12,8 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from liveness.cli.arguments import (
     add_identity_arguments,
     add_model_arguments,
     check_identity_arguments,
+    judging_of,
     make_parser,
 )
 from liveness.cli.run import run
@@ -29,9 +31,8 @@ from liveness.errors import ImageError, OutputError
 from liveness.processes import set_up_logging
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from liveness.model.verdicts import FaceVerdict
+    from liveness.workflow.judge import PictureJudge
 
 logger = logging.getLogger("liveness.picture")
 
@@ -69,36 +70,6 @@ def build_parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="print one JSON object per picture and line"
     )
     return parser
-
-
-def judge_picture(
-    path: Path,
-    judge: "Callable[[np.ndarray], list[FaceVerdict]]",
-    output: Path | None,
-    *,
-    threshold: float,
-) -> list["FaceVerdict"]:
-    """Verdicts on the faces of a picture file, best face first.
-
-    Args:
-        path: Picture to read.
-        judge: Gives the verdicts on a picture.
-        output: Where the annotated picture goes, None for nowhere.
-        threshold: Score from which a face counts as real, 0 to 1.
-
-    Raises:
-        ImageError: If the picture cannot be read.
-        OSError: If the annotated picture cannot be written.
-    """
-    from liveness.io.images import read_image, write_image
-
-    image = read_image(path)
-    faces = judge(image)
-    if output is not None:
-        from liveness.live.overlay import draw_faces
-
-        write_image(output, draw_faces(image, faces, threshold=threshold))
-    return faces
 
 
 def output_paths(inputs: Sequence[Path], output: Path | None) -> list[Path | None]:
@@ -143,88 +114,91 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.verify is not None and len(inputs) != 1:
         parser.error(f"--verify takes one picture, received {len(inputs)}")
     outputs = output_paths(inputs, arguments.output)
-    judge, threshold = _load_judge(arguments)
-    faces_found = judged = failures = 0
+    from liveness.workflow.judge import load_judge
+
+    judge = load_judge(judging_of(arguments), must_know=arguments.verify)
+    logger.info("%s", judge.classifier.description)
+    lines_of = _json_lines if arguments.json else _text_lines
+    pictures: list[Picture] = []
     for path, output in zip(inputs, outputs, strict=True):
         try:
-            faces = judge_picture(path, judge, output, threshold=threshold)
+            picture = judge_file(path, judge, output, verify=arguments.verify)
         except ImageError as error:
             if len(inputs) == 1:
                 raise
             logger.warning("warning: %s", error)
-            failures += 1
             continue
-        faces_found += len(faces)
-        judged += any(face.score is not None for face in faces)
-        report = _json_lines if arguments.json else _text_lines
-        lines = report(path, faces, threshold, verify=arguments.verify)
+        pictures.append(picture)
+        lines = lines_of(picture, judge.classifier.threshold, verify=arguments.verify)
         print(*lines, sep="\n", flush=True)
-    if failures:
-        logger.warning("%d of %d pictures could not be read", failures, len(inputs))
-    if not faces_found:
-        logger.warning("no face found; a lower --confidence finds more")
-    elif not judged:
-        logger.warning("no face judged: upside down or on its side? Turn the picture")
+    all_judged = _say_what_is_missing(pictures, len(inputs))
     if arguments.verify is not None:
-        return _verify(inputs[0], faces, arguments.verify)
-    return EXIT_OK if judged and not failures else EXIT_FAILED
+        return _exit_code_of(pictures[0])
+    return EXIT_OK if all_judged else EXIT_FAILED
 
 
-def _load_judge(
-    arguments: argparse.Namespace,
-) -> tuple["Callable[[np.ndarray], list[FaceVerdict]]", float]:
-    """What turns a picture into verdicts, and the threshold behind them."""
-    from liveness.faces.detector import FaceDetector
-    from liveness.model.classifier import LivenessClassifier
-    from liveness.model.verdicts import classify_faces
-    from liveness.people.checks import load_identifier, name_faces
+@dataclass(frozen=True)
+class Picture:
+    """A picture file and what was found in it."""
 
-    identifier = load_identifier(
-        arguments.known, arguments.tolerance, must_know=arguments.verify
-    )
-    classifier = LivenessClassifier.load(
-        arguments.model, arguments.le, threshold=arguments.threshold
-    )
-    logger.info("%s", classifier.description)
-    detector = FaceDetector(arguments.detector, confidence=arguments.confidence)
-
-    def judge(image: "np.ndarray") -> list["FaceVerdict"]:
-        found = detector.detect_still(image)
-        upside_down = detector.are_upside_down(image, found)
-        faces = classify_faces(image, found, classifier, upside_down)
-        if identifier is None:
-            return faces
-        return name_faces(image, faces, identifier, fakes=arguments.name_fakes)
-
-    return judge, classifier.threshold
+    path: Path
+    faces: Sequence["FaceVerdict"]
+    failed_check: str | None  # of --verify
 
 
-def _verify(path: Path, faces: Sequence["FaceVerdict"], name: str) -> int:
+def judge_file(
+    path: Path,
+    judge: "PictureJudge",
+    output: Path | None = None,
+    *,
+    verify: str | None = None,
+) -> Picture:
+    """Judge a picture file.
+
+    Args:
+        path: Picture to read.
+        judge: Gives the verdicts.
+        output: Where the annotated picture goes, None for nowhere.
+        verify: Name of the person to verify, None for nobody.
+
+    Raises:
+        ImageError: If the picture cannot be read.
+        OSError: If the annotated picture cannot be written.
+    """
+    from liveness.io.images import read_image, write_image
+    from liveness.workflow.judge import failed_check
+
+    image = read_image(path)
+    faces = judge.judge(image)
+    if output is not None:
+        from liveness.live.overlay import draw_faces
+
+        threshold = judge.classifier.threshold
+        write_image(output, draw_faces(image, faces, threshold=threshold))
+    return Picture(path, faces, failed_check(faces, verify) if verify else None)
+
+
+def _say_what_is_missing(pictures: Sequence[Picture], count: int) -> bool:
+    """Log what was not read or not judged; whether all were read and some judged."""
+    faces = [face for picture in pictures for face in picture.faces]
+    is_judged = any(face.score is not None for face in faces)
+    if failures := count - len(pictures):
+        logger.warning("%d of %d pictures could not be read", failures, count)
+    if not faces:
+        logger.warning("no face found; a lower --confidence finds more")
+    elif not is_judged:
+        logger.warning("no face judged: upside down or on its side? Turn the picture")
+    return is_judged and not failures
+
+
+def _exit_code_of(picture: Picture) -> int:
     """The exit code of --verify; says which faces did not count."""
     from liveness.faces.detector import near_faces, tell_passed_over
 
-    tell_passed_over(path, len(faces) - len(near_faces(faces)))
+    ignored = len(picture.faces) - len(near_faces(picture.faces))
+    tell_passed_over(picture.path, ignored)
     codes = {None: EXIT_OK, "liveness": EXIT_FAKE}
-    return codes.get(_failed_check(faces, name), EXIT_OTHER_PERSON)
-
-
-def _failed_check(faces: Sequence["FaceVerdict"], name: str) -> str | None:
-    """Which check keeps the nearest face from being that person, live; None if none.
-
-    Whoever stands far behind does not count, and whoever stands beside does.
-    """
-    from liveness.faces.detector import near_faces
-    from liveness.people.identity import checked_name
-
-    near = near_faces(faces)
-    if any(face.label == "fake" for face in near):
-        return "liveness"
-    if any(face.reason for face in near):
-        return next(face.reason for face in near if face.reason)
-    if len(near) > 1:
-        return "several faces"
-    is_known = near and near[0].match.name == checked_name(name)
-    return None if is_known else "identity"
+    return codes.get(picture.failed_check, EXIT_OTHER_PERSON)
 
 
 def _names_in(
@@ -242,25 +216,19 @@ def _names_in(
         yield folder / name
 
 
-def _text_lines(
-    path: Path,
-    faces: Sequence["FaceVerdict"],
-    threshold: float,
-    *,
-    verify: str | None,
-) -> list[str]:
+def _text_lines(picture: Picture, threshold: float, *, verify: str | None) -> list[str]:
     """One line per face, or one that says that there is none; one on ``verify``."""
     lines = [
-        f"{path}: {face.label}  {_score_or_reason(face, threshold)}  "
+        f"{picture.path}: {face.label}  {_score_or_reason(face, threshold)}  "
         f"detector confidence {face.confidence:.2f}  "
         f"box {','.join(str(side) for side in face.box)}"
         + (f"  {face.who}" if face.who else "")
-        for face in faces
-    ] or [f"{path}: no face"]
+        for face in picture.faces
+    ] or [f"{picture.path}: no face"]
     if verify is not None:
-        failed = _failed_check(faces, verify)
+        failed = picture.failed_check
         result = f"failed: {failed}" if failed else "passed"
-        lines.append(f"{path}: verification as {verify} {result}")
+        lines.append(f"{picture.path}: verification as {verify} {result}")
     return lines
 
 
@@ -271,21 +239,15 @@ def _score_or_reason(face: "FaceVerdict", threshold: float) -> str:
     return f"score {face.score:.3f} (real from {threshold:.3f})"
 
 
-def _json_lines(
-    path: Path,
-    faces: Sequence["FaceVerdict"],
-    threshold: float,
-    *,
-    verify: str | None,
-) -> list[str]:
+def _json_lines(picture: Picture, threshold: float, *, verify: str | None) -> list[str]:
     """The picture as one JSON object."""
     fields = {
-        "input": str(path),
-        "threshold": threshold,
-        "faces": [face.as_json() for face in faces],
+        "input": str(picture.path),
+        "threshold": round(threshold, 4),
+        "faces": [face.as_json() for face in picture.faces],
     }
     if verify is not None:
-        failed = _failed_check(faces, verify)
+        failed = picture.failed_check
         fields["verify"] = {"name": verify, "passed": not failed, "failed": failed}
     return [json.dumps(fields)]
 

@@ -13,6 +13,7 @@ EXIT_OTHER_PERSON = 4  # --verify: real, but not the person
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 EXIT_TERMINATED = 143  # 128 + SIGTERM
 
+ONCE_LIMIT_S = 30.0  # a live app with --once ends after that, if no limit is given
 DEFAULT_TIMEOUT_S = 60.0  # a phone that is gone for half a minute is forgiven
 CAMERA_BACKENDS = ("any", "v4l2", "dshow", "msmf", "avfoundation")  # of OpenCV
 CHALLENGES = ("blink", "turn", "random")  # what a person may be asked to do

@@ -42,6 +42,8 @@ def place(tmp_path, monkeypatch):
             "liveness.model.classifier.LivenessClassifier.load",
             "liveness.people.enrolment.enroll",
         ),
+        "liveness.workflow.train.read_dataset",
+        "liveness.workflow.evaluate.read_dataset",
         "liveness.data.dataset.read_dataset",
     ):
         monkeypatch.setattr(name, refuse)

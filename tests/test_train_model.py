@@ -22,6 +22,7 @@ from liveness.model.classifier import LivenessClassifier
 from liveness.model.keras_files import load_keras_model
 from liveness.model.loading import load_model
 from liveness.model.paths import ModelPaths
+from liveness.workflow.train import _check_sites
 
 
 @pytest.fixture
@@ -89,15 +90,28 @@ def test_threshold_is_of_equal_error_on_the_part_that_validates(trained, small_d
     assert card.validation["acer"] == pytest.approx(rates.acer)
 
 
+def few_faces(monkeypatch, count):
+    """Fewer faces than this are too few to report on."""
+    for module in ("evaluation.metrics", "workflow.train"):
+        monkeypatch.setattr(f"liveness.{module}.FEW_FACES", count)
+
+
 def test_few_faces_that_validate_are_said(start, small_dataset, capsys, monkeypatch):
     assert start(small_dataset) == 0
-    said = "faces of a class validate: threshold and figures are left to luck"
-    assert f"fewer than 20 {said}" in capsys.readouterr().err
+    said = "validation faces per class: threshold and rates are unreliable"
+    captured = capsys.readouterr()
+    assert f"fewer than 20 {said}" in captured.err
+    assert "too few faces to say how good this model is" in captured.out
+    assert "20 or more of each are needed" in captured.out
+    for figure in ("APCER", "BPCER", "EER", "precision", "recall", "%"):
+        assert figure not in captured.out
 
-    monkeypatch.setattr("liveness.evaluation.metrics.FEW_FACES", 2)
+    few_faces(monkeypatch, 2)
     assert start(small_dataset) == 0
     captured = capsys.readouterr()
     assert said not in captured.err
+    assert "too few faces" not in captured.out
+    assert "precision" in captured.out and "validation: APCER" in captured.out
     assert "chosen on these faces, which flatters the figures" in captured.out
 
 
@@ -116,9 +130,10 @@ def test_networks_are_averaged(start, small_dataset, trained, tmp_path):
 
 
 def test_threshold_from_scores_of_sites_left_out(
-    start, small_dataset, tmp_path, capsys
+    start, small_dataset, tmp_path, capsys, monkeypatch
 ):
     """Everything trains; threshold and rates are those of the scores."""
+    few_faces(monkeypatch, 2)
     rows = ["path,label,attack,source,score"]
     rows += [f"{n}.png,real,,.,0.9" for n in range(9)] + ["9.png,real,,b,0.6"]
     rows += ["10.png,fake,print,.,0.8", "11.png,fake,print,b,0.4"]
@@ -139,8 +154,8 @@ def test_threshold_from_scores_of_sites_left_out(
     assert "sites left out: APCER 50.0%  BPCER 10.0%" in out
     assert "threshold: 0.700 (equal error on 10 real" in out
     assert "what to expect of sites that it never saw is in the table" in out
-    assert "the scores are also of b, which the dataset does not have" in err
-    assert "no scores of the attacks" not in err
+    assert "the scores file also covers b, which the dataset does not have" in err
+    assert "no attack scores" not in err
     assert (tmp_path / "plot.png").exists()
 
 
@@ -153,10 +168,10 @@ def test_sites_without_scores_are_said(caplog):
     ]
     scored = ScoredFaces(["1.png"] * 2, ["", "print"], ["a", "a"], [0.9, 0.1])
 
-    train_model._check_sites(scored, samples)
-    assert "no scores of the attacks of b:" in caplog.text
+    _check_sites(scored, samples)
+    assert "no attack scores for b;" in caplog.text
     with pytest.raises(DatasetError, match="of no site of the dataset"):
-        train_model._check_sites(scored, samples[2:])
+        _check_sites(scored, samples[2:])
 
 
 def test_scores_of_a_site_whose_name_is_not_utf_8(tmp_path, caplog):
@@ -168,7 +183,7 @@ def test_scores_of_a_site_whose_name_is_not_utf_8(tmp_path, caplog):
     faces = ScoredFaces(["1.png"] * 2, ["", "print"], sites, [0.9, 0.1])
     write_scores(tmp_path / "s.csv", faces)
 
-    train_model._check_sites(read_scores(tmp_path / "s.csv"), samples)
+    _check_sites(read_scores(tmp_path / "s.csv"), samples)
     assert not caplog.text
 
 
@@ -203,7 +218,10 @@ def test_saved_model_holds_no_augmentation(trained):
     assert "Random" not in config
 
 
-def test_same_seed_gives_same_weights(start, small_dataset, trained, tmp_path, capsys):
+def test_same_seed_gives_same_weights(
+    start, small_dataset, trained, tmp_path, capsys, monkeypatch
+):
+    few_faces(monkeypatch, 2)
     assert start(small_dataset, options=["-p", "a.png", "-c", "b.png"]) == 0
 
     first, second = (
@@ -296,7 +314,7 @@ def test_outputs_are_refused_before_training(
     start, small_dataset, tmp_path, capsys, monkeypatch, options, message
 ):
     (tmp_path / "folder").mkdir()
-    monkeypatch.setattr("liveness.data.dataset.read_dataset", refuse_training)
+    monkeypatch.setattr("liveness.workflow.train.read_dataset", refuse_training)
 
     assert start(small_dataset, options=options) == 1
     assert message in capsys.readouterr().err
@@ -307,7 +325,7 @@ def test_no_result_replaces_what_is_read(start, tmp_path, capsys, monkeypatch, p
     (tmp_path / "data/real").mkdir(parents=True)
     for name in ("data/real/1.png", "data/crops.csv", "scores.csv"):
         (tmp_path / name).write_text("to be read")
-    monkeypatch.setattr("liveness.data.dataset.read_dataset", refuse_training)
+    monkeypatch.setattr("liveness.workflow.train.read_dataset", refuse_training)
 
     assert start("data", options=["-p", plot, "--threshold-from", "scores.csv"]) == 1
     assert f"'{plot}' is read and would be overwritten" in capsys.readouterr().err

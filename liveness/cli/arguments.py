@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, NoReturn
 
 from liveness.constants import (
     DEFAULT_CONFIDENCE,
+    DEFAULT_DETECTOR,
     DEFAULT_TOLERANCE,
     LEAST_BATCH,
-    ROOT,
     SMALL_TRUNK,
     TRUNKS,
 )
 
 if TYPE_CHECKING:
     from liveness.training.recipe import TrainingOptions
+    from liveness.workflow.judge import Judging
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
@@ -36,7 +37,7 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
         "-d",
         "--detector",
         type=Path,
-        default=ROOT / "face_detector",
+        default=DEFAULT_DETECTOR,
         metavar="DIR",
         help="folder of the SSD face detector",
     )
@@ -200,6 +201,22 @@ def recipe_of(arguments: argparse.Namespace) -> "TrainingOptions":
         seed=arguments.seed,
         simulate_attacks=arguments.simulate_attacks,
         networks=arguments.networks,
+    )
+
+
+def judging_of(arguments: argparse.Namespace) -> "Judging":
+    """What the options of detector, model and known people ask for."""
+    from liveness.workflow.judge import Judging  # loads OpenCV
+
+    return Judging(
+        model=arguments.model,
+        label_encoder=arguments.le,
+        threshold=arguments.threshold,
+        detector=arguments.detector,
+        confidence=arguments.confidence,
+        known=arguments.known,
+        tolerance=arguments.tolerance,
+        name_fakes=arguments.name_fakes,
     )
 
 

@@ -3,13 +3,11 @@
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from liveness.cli.arguments import positive_float
+from liveness.cli.arguments import judging_of, positive_float
 from liveness.constants import (
     CHALLENGES,
     DEFAULT_TIMEOUT_S,
@@ -17,16 +15,12 @@ from liveness.constants import (
     EXIT_FAKE,
     EXIT_OK,
     EXIT_UNDECIDED,
+    ONCE_LIMIT_S,
 )
 
 if TYPE_CHECKING:
-    from liveness.live.loop import Judge, LiveSummary
-    from liveness.live.view import Output, View
-    from liveness.model.classifier import LivenessClassifier
-    from liveness.model.verdicts import FaceVerdict
+    from liveness.live.loop import LiveSummary
     from liveness.sources.frames import FrameSource
-
-ONCE_LIMIT_S = 30.0  # --time-limit of --once where none is given
 
 logger = logging.getLogger(__name__)
 
@@ -155,123 +149,36 @@ def run_live_app(
     Returns:
         The exit code.
     """
-    from liveness.live.loop import run_live  # loads OpenCV, which --help can do without
+    # Loads OpenCV, which --help can do without.
+    from liveness.workflow.live import LiveOutputs, judge_live
 
-    _check_cheaply(arguments, file)
-    judge, classifier = _load_judge(arguments)
-    first_decision: list[FaceVerdict] = []
-    time_limit_s = arguments.time_limit
-    if arguments.once and time_limit_s is None:
-        time_limit_s = ONCE_LIMIT_S
-    with (
-        open_source() as source,
-        _open_outputs(arguments, source, title, first_decision) as outputs,
-    ):
-        summary = run_live(
-            source,
-            judge,
-            outputs,
-            threshold=classifier.threshold,
-            time_limit_s=time_limit_s,
-        )
-    _log_summary(summary)
+    result = judge_live(
+        open_source,
+        judging_of(arguments),
+        LiveOutputs(
+            lines=sys.stdout,
+            as_json=arguments.json,
+            each_frame=arguments.json_frames,
+            window=None if arguments.no_display else title,
+            video=arguments.output,
+            snapshots=arguments.snapshot,
+        ),
+        challenge=arguments.challenge,
+        once=arguments.once,
+        time_limit_s=arguments.time_limit,
+        file=file,
+    )
+    _log_summary(result.summary)
     if arguments.once:
         codes = {"real": EXIT_OK, "fake": EXIT_FAKE}
-        return codes[first_decision[0].label] if first_decision else EXIT_UNDECIDED
-    if not source.is_live and not summary.frames_with_faces:
+        return codes[result.decision.label] if result.decision else EXIT_UNDECIDED
+    if not result.is_live and not result.summary.frames_with_faces:
         logger.warning(
             "no face found: a film that is turned, or combed (interlaced without "
             "saying so), has to be mended first; else a lower --confidence finds more"
         )
         return EXIT_FAILED
     return EXIT_OK
-
-
-def _check_cheaply(arguments: argparse.Namespace, file: Path | None) -> None:
-    """Refuse what cannot work before a model is loaded and a camera opened."""
-    from liveness.io.files import check_output_files, make_output_folder
-    from liveness.model.paths import find_model
-
-    if not arguments.no_display:
-        from liveness.live.window import check_screen
-
-        check_screen()
-    model = find_model(arguments.model, arguments.le)
-    if arguments.output is not None:
-        inputs = [file, arguments.known, *model.files]
-        check_output_files([arguments.output], inputs=filter(None, inputs))
-    if arguments.snapshot is not None:
-        make_output_folder(arguments.snapshot)
-
-
-def _load_judge(
-    arguments: argparse.Namespace,
-) -> tuple["Judge", "LivenessClassifier"]:
-    """What turns a frame into verdicts, and the model behind it."""
-    from liveness.faces.detector import FaceDetector
-    from liveness.live.tracks import FaceTracks
-    from liveness.model.classifier import LivenessClassifier
-    from liveness.people.checks import PersonChecks, load_identifier
-
-    identifier = load_identifier(arguments.known, arguments.tolerance)
-    checks = None
-    if identifier or arguments.challenge:
-        checks = PersonChecks(
-            identifier, name_fakes=arguments.name_fakes, challenge=arguments.challenge
-        )
-    detector = FaceDetector(arguments.detector, confidence=arguments.confidence)
-    classifier = LivenessClassifier.load(
-        arguments.model, arguments.le, threshold=arguments.threshold
-    )
-    logger.info("%s", classifier.description)
-    tracks = FaceTracks(
-        detector, classifier, checks=checks, upside_down=detector.are_upside_down
-    )
-    return lambda frame: tracks.update(frame.image, frame.time_s), classifier
-
-
-@contextmanager
-def _open_outputs(
-    arguments: argparse.Namespace,
-    source: "FrameSource",
-    title: str,
-    first_decision: list["FaceVerdict"],
-) -> Iterator[list["Output"]]:
-    """The outputs that were asked for, finished and released at the end."""
-    from liveness.live.lines import Decisions, EventLines, FrameLines, save_snapshot
-
-    outputs: list[Output] = []
-    with ExitStack() as stack:
-        if arguments.json_frames:
-            outputs.append(FrameLines(sys.stdout))
-        else:
-            outputs.append(EventLines(sys.stdout, as_json=arguments.json))
-        if arguments.snapshot is not None:
-            outputs.append(Decisions(partial(save_snapshot, arguments.snapshot)))
-        if arguments.output is not None:
-            from liveness.live.recorder import VideoRecorder
-
-            recorder = VideoRecorder(
-                arguments.output, fps=source.fps, is_live=source.is_live
-            )
-            stack.callback(recorder.close)
-            outputs.append(recorder)
-        if not arguments.no_display:
-            import cv2
-
-            from liveness.live.window import Window
-
-            window = Window(title, cv2, is_live=source.is_live)
-            stack.callback(window.close)
-            outputs.append(window)
-        if arguments.once:  # last, so that the others have the decisive picture
-
-            def decide(_: "View", face: "FaceVerdict") -> bool:
-                first_decision.append(face)
-                return True
-
-            outputs.append(Decisions(decide))
-        yield outputs
 
 
 def _log_summary(summary: "LiveSummary") -> None:
