@@ -18,7 +18,6 @@ import logging
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +32,7 @@ from liveness.constants import EXIT_OK
 from liveness.processes import set_up_logging
 
 if TYPE_CHECKING:
-    from liveness.evaluation.sites import Fold, SiteResult
+    from liveness.evaluation.sites import SiteResult
 
 logger = logging.getLogger("liveness.leave_sites_out")
 
@@ -165,108 +164,39 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.resume and not arguments.scores:
         parser.error("--resume needs --scores: the checkpoints lie beside that file")
     set_up_logging(verbose=arguments.verbose)
-    from liveness.constants import UNCHANGED
-    from liveness.data.dataset import files_of, read_dataset, require_sites
-    from liveness.evaluation.cross_validation import checkpoint_of_fold, measure_folds
-    from liveness.evaluation.sites import check_folds, deal_parts, results_of
-    from liveness.io.files import check_output_files
-    from liveness.model.keras_files import import_keras
-
-    outputs = [path for path in (arguments.scores, arguments.json) if path]
-    check_output_files(outputs, inputs=files_of(arguments.dataset))
-    samples = read_dataset(arguments.dataset)
-    within = arguments.within
-    require_sites(samples, arguments.never_train)
-    dealt = deal_parts(
-        samples,
-        arguments.folds,
-        arguments.seed,
-        within=within,
-        together=arguments.together,
-    )
-    check_folds(samples, dealt, within=within)
-    import_keras()  # first, and without TensorFlow's start-up notes
-    from liveness.training.fit import remove_checkpoints
+    from liveness.data.dataset import files_of
+    from liveness.io.files import check_output_files, write_atomically
+    from liveness.training.recipe import recipe_file
+    from liveness.workflow.cross_validate import Split, cross_validate
     from livenessnet import LivenessNet
 
-    options = recipe_of(arguments)
-    checkpoint = arguments.scores and arguments.scores.with_suffix(".npz")
-    folds = list(
-        measure_folds(
-            samples,
-            dealt,
-            LivenessNet,
-            options,
-            within=within,
-            changes=arguments.changes,
-            never_train=frozenset(arguments.never_train),
-            checkpoint=checkpoint,
-            resume=arguments.resume,
-            jobs=arguments.jobs,
-        )
+    outputs = [path for path in (arguments.scores, arguments.json) if path]
+    if arguments.scores:
+        outputs.append(recipe_file(arguments.scores))
+    check_output_files(outputs, inputs=files_of(arguments.dataset))
+    validation = cross_validate(
+        arguments.dataset,
+        recipe_of(arguments),
+        LivenessNet,
+        Split(arguments.folds, arguments.within, arguments.together),
+        never_train=arguments.never_train,
+        changes=arguments.changes,
+        scores=arguments.scores,
+        resume=arguments.resume,
+        jobs=arguments.jobs,
     )
-    if arguments.scores:  # first: whatever fails after it, the trainings are kept
-        _write_scores(arguments.scores, folds)
-        for number in range(1, len(folds) + 1):
-            remove_checkpoints(checkpoint_of_fold(checkpoint, number), options.networks)
-    results = results_of(folds)
-    print(table(results[UNCHANGED]))
+    print(table(validation.sites))
     if arguments.changes:
-        print(table_of_changes(results))
+        print(table_of_changes(validation.results))
     if arguments.json:
-        _write_table(arguments.json, results)
-    if arguments.scores and not within:
-        logger.info("to train on all of it alike: %s", training_command(arguments))
+        text = json.dumps(validation.as_json(), indent=2)
+        write_atomically(arguments.json, text.encode())
+    if arguments.scores and not arguments.within:
+        folders = [str(folder) for folder in arguments.dataset]
+        command = ["python", "train_model.py", "-d", *folders]
+        command += ["--threshold-from", str(arguments.scores)]
+        logger.info("to train on all of it alike: %s", shlex.join(command))
     return EXIT_OK
-
-
-def training_command(arguments: argparse.Namespace) -> str:
-    """The command line of the same recipe on all sites, with these scores."""
-    words = ["python", "train_model.py", "-d", *map(str, arguments.dataset)]
-    words += ["--trunk", arguments.trunk, "--epochs", str(arguments.epochs)]
-    words += ["--batch-size", str(arguments.batch_size)]
-    words += ["--learning-rate", f"{arguments.learning_rate:g}"]
-    words += ["--networks", str(arguments.networks), "--seed", str(arguments.seed)]
-    if arguments.never_train:
-        words += ["--never-train", *arguments.never_train]
-    words += ["--simulate-attacks"] * arguments.simulate_attacks
-    return shlex.join([*words, "--threshold-from", str(arguments.scores)])
-
-
-def _write_table(path: Path, results: "dict[str, list[SiteResult]]") -> None:
-    """The rows and means of the unchanged faces, and the means after each change."""
-    from liveness.constants import UNCHANGED
-    from liveness.evaluation.sites import means
-    from liveness.io.files import write_atomically
-
-    figures = {
-        change: {
-            kind: {name: asdict(mean) for name, mean in each.items()}
-            for kind, each in means(rows).items()
-        }
-        for change, rows in results.items()
-    }
-    rows = list(map(asdict, results[UNCHANGED]))
-    content = {"sites": rows, "means": figures[UNCHANGED]}
-    if len(figures) > 1:
-        content["changed"] = figures
-    write_atomically(path, json.dumps(content, indent=2).encode())
-
-
-def _write_scores(path: Path, folds: "Sequence[Fold]") -> None:
-    """The scores of all folds; train_model.py reads them."""
-    import numpy as np
-
-    from liveness.evaluation.report import ScoredFaces, write_scores
-
-    samples = [sample for fold in folds for sample in fold.samples]
-    faces = ScoredFaces(
-        [str(sample.path) for sample in samples],
-        [sample.attack for sample in samples],
-        [part for fold in folds for part in fold.parts],
-        np.concatenate([fold.scores for fold in folds]),
-    )
-    write_scores(path, faces)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from liveness.cli.arguments import (
     make_parser,
     probability,
     recipe_of,
+    take_recipe,
 )
 from liveness.cli.run import run
 from liveness.constants import EXIT_OK, ROOT
@@ -86,7 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="CSV",
         help="train on everything; the threshold and the error rates come from these "
-        "scores of leave_sites_out.py, instead of a part that validates",
+        "scores of leave_sites_out.py, whose recipe is taken, too",
     )
     return parser
 
@@ -101,8 +102,14 @@ def validation_share(text: str) -> float:
 
 def main(argv: list[str] | None = None) -> int:
     """Train and print the validation report."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
     set_up_logging(verbose=arguments.verbose)
+    if arguments.threshold_from:
+        from liveness.training.recipe import read_recipe, recipe_file
+
+        recipe = read_recipe(recipe_file(arguments.threshold_from))
+        take_recipe(parser, arguments, argv, recipe)
     from liveness.workflow.train import TrainingFiles, train_model
     from livenessnet import LivenessNet
 

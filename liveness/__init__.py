@@ -11,14 +11,15 @@
 ``evaluation``  ISO/IEC 30107-3 rates, reports, figures, sites left out
 ``people``      known people, and challenges
 ``live``        the loop of the live apps, tracks and outputs
+``workflow``    what the scripts do, as functions with plain arguments
 ``cli``         options, exit codes, failures as one line
 ==============  =====================================================================
 
 Beside them: ``constants`` (values that many share), ``errors`` (what a user can cause),
 ``processes`` (logging, workers, memory of this process) and ``progress``.
 
-Imports go one way, from the scripts down: cli, live and evaluation, people and
-training, data and simulation, model, faces and sources, io. ``lint-imports`` keeps it
-so; the contract stands in ``pyproject.toml``. Each room's docstring names its modules.
-To use the package from Python, see ``docs/python.md``.
+Imports go one way, from the scripts down: cli, workflow, live and evaluation, people
+and training, data and simulation, model, faces and sources, io. ``lint-imports`` keeps
+it so; the contract stands in ``pyproject.toml``. Each room's docstring names its
+modules. To use the package from Python, see ``docs/python.md``.
 """

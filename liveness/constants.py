@@ -30,4 +30,9 @@ DEFAULT_TOLERANCE = 0.5
 SMALL_TRUNK, LITE0_TRUNK = "small", "efficientnet-lite0"
 TRUNKS = (SMALL_TRUNK, LITE0_TRUNK)
 
+# What can be chosen of a training, by the names of the options.
+RECIPE_OPTIONS = (
+    *("trunk", "epochs", "batch_size", "learning_rate", "networks", "seed"),
+    *("simulate_attacks", "never_train"),
+)
 LEAST_BATCH = 8  # faces: both labels, and both with a view that is not there

@@ -54,8 +54,9 @@ def test_small_run_scores_every_site(sites, tmp_path, short_training, capsys):
     assert command[:2] == ["python", "train_model.py"]
     alike = train_model.build_parser().parse_args(command[2:])
     assert (alike.dataset, alike.threshold_from) == ([sites], tmp_path / "s.csv")
-    assert (alike.epochs, alike.networks, alike.simulate_attacks) == (1, 2, True)
-    assert alike.seed == 7
+    recipe = json.loads((tmp_path / "s.recipe.json").read_text())
+    assert (recipe["epochs"], recipe["networks"], recipe["seed"]) == (1, 2, 7)
+    assert (recipe["simulate_attacks"], recipe["never_train"]) == (True, [])
 
 
 def test_one_fold_is_wrong_usage(capsys):

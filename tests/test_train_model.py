@@ -30,9 +30,9 @@ def start(tmp_path, monkeypatch, short_training):
     """Trains one tiny epoch in ``tmp_path``; returns the exit code."""
     monkeypatch.chdir(tmp_path)
 
-    def start(*datasets, options=()):
+    def start(*datasets, options=(), recipe=("--epochs", "1", "--batch-size", "16")):
         given = ["-d", *datasets, "-m", "liveness.h5", "-l", "le.pickle"]
-        given += ["--epochs", "1", "--batch-size", "16", *options]
+        given += [*recipe, *options]
         return run(lambda: train_model.main([str(one) for one in given]))
 
     return start
@@ -373,3 +373,52 @@ def test_wrong_usage_exits_with_2(start, options, capsys):
 
     assert exit_.value.code == 2
     assert options[0] in capsys.readouterr().err
+
+
+RECIPE = {
+    **{"trunk": "small", "epochs": 1, "batch_size": 16, "learning_rate": 0.001},
+    **{"networks": 2, "seed": 3, "simulate_attacks": False, "never_train": []},
+}
+
+
+def write_scored_recipe(folder, recipe):
+    rows = ["path,label,attack,source,score"]
+    rows += ["1.png,real,,.,0.9", "2.png,fake,print,.,0.1"]
+    (folder / "s.csv").write_text("\n".join(rows) + "\n")
+    (folder / "s.recipe.json").write_text(json.dumps(recipe))
+
+
+def test_the_recipe_of_the_scores_is_taken(start, small_dataset, tmp_path):
+    write_scored_recipe(tmp_path, RECIPE)
+    options = ["--threshold-from", "s.csv"]
+
+    assert start(small_dataset, options=options, recipe=()) == 0
+    card = json.loads((tmp_path / "liveness.json").read_text())
+    assert (card["networks"], card["seed"]) == (2, 3)
+
+
+def test_another_recipe_than_that_of_the_scores_is_wrong_usage(
+    start, small_dataset, tmp_path, capsys
+):
+    write_scored_recipe(tmp_path, RECIPE)
+    options = ["--threshold-from", "s.csv", "--seed", "42"]
+
+    with pytest.raises(SystemExit) as caught:
+        start(small_dataset, options=options, recipe=())
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert "--seed: the scores are of networks trained with 3, not 42" in error
+    assert not (tmp_path / "liveness.h5").exists()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"epochs": 3}'])
+def test_a_recipe_that_is_none_is_one_line(
+    start, small_dataset, tmp_path, capsys, content
+):
+    write_scored_recipe(tmp_path, RECIPE)
+    (tmp_path / "s.recipe.json").write_text(content)
+
+    options = ["--threshold-from", "s.csv"]
+    assert start(small_dataset, options=options, recipe=()) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: 's.recipe.json' is no recipe")

@@ -2,5 +2,6 @@
 
 - ``arguments``: options that several scripts share, and the types of their values
 - ``run``: failures as one line, exit codes, Ctrl-C
+- ``collecting``: how the scripts that collect faces report a run
 - ``live_app``: options of both live apps, and the run that follows from them
 """

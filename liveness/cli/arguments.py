@@ -3,7 +3,7 @@
 import argparse
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -12,6 +12,7 @@ from liveness.constants import (
     DEFAULT_DETECTOR,
     DEFAULT_TOLERANCE,
     LEAST_BATCH,
+    RECIPE_OPTIONS,
     SMALL_TRUNK,
     TRUNKS,
 )
@@ -202,6 +203,41 @@ def recipe_of(arguments: argparse.Namespace) -> "TrainingOptions":
         simulate_attacks=arguments.simulate_attacks,
         networks=arguments.networks,
     )
+
+
+def options_given(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None
+) -> set[str]:
+    """Which options of ``RECIPE_OPTIONS`` a command line that can be parsed has."""
+    unset = object()
+    blank = argparse.Namespace(**dict.fromkeys(RECIPE_OPTIONS, unset))
+    values = vars(parser.parse_args(argv, blank))
+    return {name for name in RECIPE_OPTIONS if values[name] is not unset}
+
+
+def take_recipe(
+    parser: argparse.ArgumentParser,
+    arguments: argparse.Namespace,
+    argv: Sequence[str] | None,
+    recipe: dict[str, object],
+) -> None:
+    """Take a recipe into parsed arguments; end with a usage error on another one.
+
+    Args:
+        parser: That parsed them.
+        arguments: Its result; changed here.
+        argv: What was parsed.
+        recipe: A value for each of ``RECIPE_OPTIONS``, or nothing.
+    """
+    for name in sorted(options_given(parser, argv) & recipe.keys()):
+        wanted, value = recipe[name], getattr(arguments, name)
+        if value != wanted:
+            option = name.replace("_", "-")
+            parser.error(
+                f"--{option}: the scores are of networks trained with {wanted!r}, not "
+                f"{value!r}: leave the option out, or measure with it first"
+            )
+    vars(arguments).update(recipe)
 
 
 def judging_of(arguments: argparse.Namespace) -> "Judging":

@@ -2,6 +2,7 @@
 
 - ``metrics``: APCER, BPCER, ACER, EER, thresholds, bootstrap intervals
 - ``report``: scored faces to rates and text; the scores file
+- ``calibration``: a threshold for one camera, written into the model's card
 - ``plots``: DET, ROC, histograms, confusion matrix
 - ``changes``: faces in other light, colours and focus
 - ``sites``: split sites into folds; rates of each site

@@ -1,10 +1,16 @@
 """How a network is trained: what can be chosen, without loading TensorFlow."""
 
+import dataclasses
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from liveness.constants import LITE0_TRUNK, SMALL_TRUNK
+from liveness.constants import LITE0_TRUNK, RECIPE_OPTIONS, SMALL_TRUNK
+from liveness.errors import DatasetError
 from liveness.faces.crops import CROP_SCALE
+from liveness.io.files import write_atomically
 
 VIEW_SCALES = (0.68, CROP_SCALE)  # inside the face, and with its surroundings
 INPUT_SIZE_PX = 80
@@ -41,3 +47,43 @@ def options_of(trunk: str, **others: Any) -> TrainingOptions:
     return TrainingOptions(
         trunk=trunk, input_size_px=side_px, view_scales=scales, **others
     )
+
+
+def recipe_file(scores: Path) -> Path:
+    """Where the recipe of a scores file is: ``a.recipe.json`` for ``a.csv``."""
+    return scores.with_suffix(".recipe.json")
+
+
+def write_recipe(
+    path: Path, options: TrainingOptions, never_train: Sequence[str]
+) -> None:
+    """Write what was chosen of a recipe, as JSON.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    values = dataclasses.asdict(options) | {"never_train": list(never_train)}
+    chosen = {name: values[name] for name in RECIPE_OPTIONS}
+    write_atomically(path, f"{json.dumps(chosen, indent=2)}\n".encode())
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """Read what was chosen of a recipe.
+
+    Returns:
+        A value for each of ``RECIPE_OPTIONS``; nothing if there is no such file.
+
+    Raises:
+        DatasetError: If it is damaged.
+    """
+    try:
+        values = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise DatasetError(f"'{path}' is no recipe: it is not JSON") from error
+    if not isinstance(values, dict) or values.keys() != set(RECIPE_OPTIONS):
+        raise DatasetError(
+            f"'{path}' is no recipe: expected the keys {', '.join(RECIPE_OPTIONS)}"
+        )
+    return values
