@@ -130,6 +130,56 @@ class LivenessNet:
         return Model(network.input, ops.stack(logits, axis=1))
 
     @staticmethod
+    def view_features(network):
+        """What the last layer of each view sees, beside the network's own output.
+
+        Args:
+            network: Of ``build``.
+
+        Returns:
+            keras.Model: The input of the network to (N, units of all views) float32,
+            each view's times its weight in the sum, and (N, classes) float32.
+
+        Raises:
+            ValueError: If the network has no last layers of its own, as an average of
+                several.
+        """
+        from keras import Model, layers
+
+        features = [
+            layers.Rescaling(weight, name=f"features_{layer.name}")(layer.input)
+            for layer, weight in _last_layers(network)
+        ]
+        joined = layers.Concatenate(name="features")(features) if features[1:] else None
+        return Model(network.input, [joined or features[0], network.output])
+
+    @staticmethod
+    def add_to_logits(network, weights, bias: float, *, label: int) -> None:
+        """Add ``features @ weights + bias`` to the logit of a label over the other one.
+
+        Args:
+            network: Of ``build`` with two classes; changed here.
+            weights: (units of all views,) in the order of ``view_features``.
+            bias: Added alike for every picture.
+            label: Index of the label, 0 or 1.
+
+        Raises:
+            ValueError: As ``view_features``.
+        """
+        signs = [-0.5, -0.5]
+        signs[label] = 0.5  # half to the one, half off the other
+        start = 0
+        for layer, weight in _last_layers(network):
+            kernel, offset = layer.get_weights()
+            part = weights[start : start + len(kernel)]
+            start += len(kernel)
+            kernel = kernel + part[:, None] * signs
+            layer.set_weights([kernel, offset])
+        # The last view alone carries the bias; its weight is never 0.
+        offset = offset + [bias / weight * sign for sign in signs]
+        layer.set_weights([kernel, offset])
+
+    @staticmethod
     def average(networks: Sequence):
         """One network whose logits are the mean of the logits of several.
 
@@ -152,6 +202,15 @@ class LivenessNet:
             for number, one in enumerate(networks)
         ]
         return Model(inputs, layers.Softmax()(layers.Average()(logits)))
+
+
+def _last_layers(network) -> list[tuple]:
+    """The last layer of each view of a network of ``build``, and its weight."""
+    last = [layer for layer in network.layers if layer.name.startswith(LOGITS)]
+    if not last:
+        raise ValueError(f"Expected layers named {LOGITS}0 up. Received: none")
+    weights = VIEW_WEIGHTS.get(len(last), (1.0,) * len(last))
+    return list(zip(sorted(last, key=lambda layer: layer.name), weights, strict=True))
 
 
 def efficientnet_lite0(x, *, name: str, blocks: int = LITE0_BLOCKS):

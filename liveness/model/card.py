@@ -32,6 +32,7 @@ class ModelCard:
         validation: Error rates of the faces that the threshold was chosen on, JSON
             values.
         trained_on: Counts of the training data by kind, one text.
+        started_from: The model that it was adapted from; empty for none.
         seed: Of the training run.
         networks: How many were trained, with the next seed each, and averaged.
         versions: Libraries that trained and saved the model.
@@ -51,6 +52,7 @@ class ModelCard:
     color_order: str = "BGR"
     validation: dict[str, Any] = field(default_factory=dict)
     trained_on: str = ""
+    started_from: str = ""
     seed: int | None = None
     networks: int = 1
     versions: dict[str, str] = field(default_factory=dict)

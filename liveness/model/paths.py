@@ -56,8 +56,7 @@ def find_model(
         own = ModelPaths(root / MODEL_NAME, root / LABEL_ENCODER_NAME)
         if own.model.is_file() and own.label_encoder.is_file():
             return own
-        folder = root / "models"
-        paths = ModelPaths(folder / MODEL_NAME, folder / LABEL_ENCODER_NAME)
+        paths = shipped_model(root=root)
     elif model is None:
         paths = ModelPaths(_only_model_beside(label_encoder), label_encoder)
     else:
@@ -70,6 +69,12 @@ def find_model(
             f"'{paths.model}' with -l"
         )
     return paths
+
+
+def shipped_model(*, root: Path = ROOT) -> ModelPaths:
+    """The files of the model that comes with the project."""
+    folder = root / "models"
+    return ModelPaths(folder / MODEL_NAME, folder / LABEL_ENCODER_NAME)
 
 
 def check_output_paths(

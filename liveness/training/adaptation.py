@@ -1,0 +1,243 @@
+"""Adapt a trained network to one camera with a few faces of it.
+
+The convolutions stay as they are. What changes is how the features in front of each
+view's last layer are weighed: a logistic regression on top of the old logit, pulled
+towards no change. So the fit is convex, takes seconds, gives the same result every
+time, and what the films do not show stays as the network knew it.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from scipy.optimize import minimize
+
+from liveness.data.dataset import Sample
+from liveness.errors import ModelError
+from liveness.model.labels import FAKE, LABELS, REAL
+from liveness.training.augmentation import another_camera
+from liveness.training.fit import drawing_weights
+from liveness.training.pixels import Pixels
+from liveness.training.recipe import TrainingOptions
+
+STRENGTH = 0.003  # of the pull towards no change; see docs/tried.md
+VARIANTS = 4  # augmented pictures of each face, at least, beside the face as it is
+LEAST_VARIED = 960  # augmented pictures, at least: few faces are varied more often
+PARTS = 5  # of the faces, each scored by a fit on the others
+BATCH = 64
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a network sees in pictures.
+
+    Attributes:
+        values: (N, F) float64, features of all views, weighed as the views are.
+        logits: (N,) float64, the network's own logit of bona fide.
+    """
+
+    values: np.ndarray
+    logits: np.ndarray
+
+    def rows(self, chosen: np.ndarray) -> "Features":
+        """Those of some pictures."""
+        return Features(self.values[chosen], self.logits[chosen])
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What is added to a network's logit: ``features @ weights + bias``."""
+
+    weights: np.ndarray
+    bias: float
+
+    def scores(self, features: Features) -> np.ndarray:
+        """(N,) float64 probability of bona fide after the correction."""
+        return _sigmoid(features.logits + features.values @ self.weights + self.bias)
+
+
+class FeatureReader:
+    """Reads the features of pictures.
+
+    Args:
+        model: Of ``architecture``, trained.
+        architecture: LivenessNet, or what has its ``view_features``.
+
+    Raises:
+        ModelError: If the network was made otherwise, as by an older version.
+    """
+
+    def __init__(self, model: keras.Model, architecture: type) -> None:
+        try:
+            self._network = architecture.view_features(model)
+        except ValueError as error:
+            raise ModelError(
+                "cannot adapt this model: it is an average of several networks or was "
+                "made by another tool; start from one that train_model.py wrote"
+            ) from error
+
+    def read(self, pictures: np.ndarray) -> Features:
+        """Features of pictures.
+
+        Args:
+            pictures: (N, side, side, 3 * views) uint8.
+        """
+        values, probabilities = [], []
+        for start in range(0, len(pictures), BATCH):
+            batch = pictures[start : start + BATCH].astype(np.float32) / 255
+            value, probability = self._network(batch, training=False)
+            values.append(np.asarray(value, np.float64))
+            probabilities.append(np.asarray(probability, np.float64))
+        chance = np.concatenate(probabilities).clip(1e-7, 1)
+        logits = np.log(chance[:, LABELS.index(REAL)] / chance[:, LABELS.index(FAKE)])
+        return Features(np.concatenate(values), logits)
+
+
+def varied(pixels: Pixels, options: TrainingOptions) -> tuple[np.ndarray, np.ndarray]:
+    """Draw augmented pictures of each sample.
+
+    Args:
+        pixels: Read ``to_train``.
+        options: Views, input size and seed.
+
+    Returns:
+        (M, side, side, 3 * views) uint8, and (M,) the row of each one's sample.
+    """
+    side, scales = options.input_size_px, options.view_scales
+    count = len(pixels.samples)
+    rows = np.repeat(np.arange(count), max(VARIANTS, -(-LEAST_VARIED // count)))
+    pictures = np.empty((len(rows), side, side, 3 * len(scales)), np.uint8)
+    for place, row in enumerate(rows):
+        rng = np.random.default_rng((options.seed, place))
+        for view, scale in enumerate(scales):
+            (picture,) = pixels.read_view(np.array([row]), view)
+            part = slice(3 * view, 3 * view + 3)
+            if not picture.any():  # a view that is not there
+                pictures[place, :, :, part] = 0
+                continue
+            pictures[place, :, :, part] = another_camera(
+                picture, rng, side_px=side, is_wide=scale > 1
+            )
+    return pictures, rows
+
+
+def fit_correction(
+    features: Features,
+    samples: Sequence[Sample],
+    *,
+    strength: float = STRENGTH,
+) -> Correction:
+    """Fit a correction on faces of one camera.
+
+    Both labels weigh the same, and films as in ``drawing_weights``.
+
+    Args:
+        features: Of the pictures.
+        samples: What each picture shows.
+        strength: Of the pull towards no change, above 0.
+    """
+    is_real = np.array([sample.is_bona_fide for sample in samples])
+    shares = drawing_weights(samples)
+    # One scale for all features, so that the pull means the same for every network.
+    scale = np.sqrt((features.values**2).sum(axis=1).mean())
+    values = np.hstack([features.values / scale, np.ones((len(is_real), 1))])
+    signs = np.where(is_real, 1.0, -1.0)
+    pull = np.full(values.shape[1], strength)
+
+    def loss(changes: np.ndarray) -> tuple[float, np.ndarray]:
+        margins = signs * (features.logits + values @ changes)
+        slope = -signs * shares * _sigmoid(-margins)
+        value = shares @ np.logaddexp(0, -margins) + 0.5 * pull @ changes**2
+        return value, values.T @ slope + pull * changes
+
+    result = minimize(loss, np.zeros(values.shape[1]), jac=True, method="L-BFGS-B")
+    return Correction(result.x[:-1] / scale, float(result.x[-1]))
+
+
+def parts_of(samples: Sequence[Sample]) -> np.ndarray:
+    """Split faces into ``PARTS`` that share no source, or no time of one.
+
+    Args:
+        samples: What each picture shows.
+
+    Returns:
+        (N,) number of each face's part.
+    """
+    parts = np.zeros(len(samples), int)
+    for label in LABELS:
+        rows = [row for row, sample in enumerate(samples) if sample.label == label]
+        rows.sort(key=lambda row: (samples[row].source, samples[row].frame))
+        sources = {samples[row].source for row in rows}
+        for place, row in enumerate(rows):
+            parts[row] = place * PARTS // len(rows)
+        if len(sources) >= PARTS:  # whole films or pictures
+            numbers = {source: n for n, source in enumerate(sorted(sources))}
+            for row in rows:
+                parts[row] = numbers[samples[row].source] * PARTS // len(sources)
+    return parts
+
+
+def scores_elsewhere(
+    plain: Features,
+    varied: Features,
+    rows: np.ndarray,
+    samples: Sequence[Sample],
+    *,
+    strength: float = STRENGTH,
+) -> np.ndarray:
+    """Score each face by a correction that was fitted on the other parts.
+
+    Args:
+        plain: Features of the faces as they are.
+        varied: Features of augmented pictures of them.
+        rows: (M,) face of each augmented picture.
+        samples: What each face shows.
+        strength: As in ``fit_correction``.
+
+    Returns:
+        (N,) float64 probability of bona fide.
+    """
+    parts = parts_of(samples)
+    scores = np.empty(len(samples))
+    for part in range(PARTS):
+        inside = parts == part
+        correction = fit_on(plain, varied, rows, samples, ~inside, strength=strength)
+        scores[inside] = correction.scores(plain.rows(inside))
+    return scores
+
+
+def fit_on(
+    plain: Features,
+    varied: Features,
+    rows: np.ndarray,
+    samples: Sequence[Sample],
+    chosen: np.ndarray,
+    *,
+    strength: float = STRENGTH,
+) -> Correction:
+    """Fit a correction on some faces, as they are and augmented.
+
+    Args:
+        plain: Features of the faces as they are.
+        varied: Features of augmented pictures of them.
+        rows: (M,) face of each augmented picture.
+        samples: What each face shows.
+        chosen: (N,) bool, the faces to fit on.
+        strength: As in ``fit_correction``.
+    """
+    own = np.flatnonzero(chosen)
+    others = np.flatnonzero(chosen[rows])
+    features = Features(
+        np.concatenate([plain.values[own], varied.values[others]]),
+        np.concatenate([plain.logits[own], varied.logits[others]]),
+    )
+    shown = [samples[row] for row in (*own, *rows[others])]
+    return fit_correction(features, shown, strength=strength)
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 0.5 * (1 + np.tanh(0.5 * x))
