@@ -370,11 +370,20 @@ def _check_sites(scored: "ScoredFaces", samples: "list[Sample]") -> None:
 
 
 def _report(judged: Judged, rates: "ErrorRates") -> str:
-    """Classification report and the error rates of ISO/IEC 30107-3."""
+    """Classification report and ISO/IEC 30107-3 rates; a sentence of few faces."""
     from sklearn.metrics import classification_report
 
+    from liveness.evaluation.metrics import FEW_FACES
     from liveness.model.labels import LABELS
 
+    real = int(judged.is_bona_fide.sum())
+    fake = len(judged.attacks) - real
+    if min(real, fake) < FEW_FACES:
+        return (
+            f"{judged.of}: {real} real and {fake} fake: too few faces to say how good "
+            f"this model is or to trust its threshold of {rates.threshold:.3f}; "
+            f"{FEW_FACES} or more of each are needed"
+        )
     table = classification_report(
         judged.is_bona_fide,
         judged.scores >= rates.threshold,

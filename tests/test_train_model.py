@@ -92,12 +92,19 @@ def test_threshold_is_of_equal_error_on_the_part_that_validates(trained, small_d
 def test_few_faces_that_validate_are_said(start, small_dataset, capsys, monkeypatch):
     assert start(small_dataset) == 0
     said = "faces of a class validate: threshold and figures are left to luck"
-    assert f"fewer than 20 {said}" in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert f"fewer than 20 {said}" in captured.err
+    assert "too few faces to say how good this model is" in captured.out
+    assert "20 or more of each are needed" in captured.out
+    for figure in ("APCER", "BPCER", "EER", "precision", "recall", "%"):
+        assert figure not in captured.out
 
     monkeypatch.setattr("liveness.evaluation.metrics.FEW_FACES", 2)
     assert start(small_dataset) == 0
     captured = capsys.readouterr()
     assert said not in captured.err
+    assert "too few faces" not in captured.out
+    assert "precision" in captured.out and "validation: APCER" in captured.out
     assert "chosen on these faces, which flatters the figures" in captured.out
 
 
@@ -116,9 +123,10 @@ def test_networks_are_averaged(start, small_dataset, trained, tmp_path):
 
 
 def test_threshold_from_scores_of_sites_left_out(
-    start, small_dataset, tmp_path, capsys
+    start, small_dataset, tmp_path, capsys, monkeypatch
 ):
     """Everything trains; threshold and rates are those of the scores."""
+    monkeypatch.setattr("liveness.evaluation.metrics.FEW_FACES", 2)
     rows = ["path,label,attack,source,score"]
     rows += [f"{n}.png,real,,.,0.9" for n in range(9)] + ["9.png,real,,b,0.6"]
     rows += ["10.png,fake,print,.,0.8", "11.png,fake,print,b,0.4"]
