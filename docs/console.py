@@ -4,8 +4,8 @@
 
 A ``console`` block holds lines ``$ command`` with what the command prints on stdout.
 A line ``...`` stands for any number of lines. The commands of a page run one after
-another in one copy of the checkout. Without blocks that hold ``...``, the script
-writes the output of today into the page; a test compares it.
+another in one copy of the checkout. This script writes what they print now into the
+pages, except where a ``...`` is; a test compares it.
 """
 
 import os
@@ -100,7 +100,7 @@ def is_same_line(expected: str, received: str) -> bool:
     skeletons = [" ".join(_NUMBER.sub("#", text).split()) for text in texts]
     if skeletons[0] != skeletons[1]:
         return False
-    boxes = [span for span in map(re.Match.span, _BOX.finditer(texts[0]))]
+    boxes = [match.span() for match in _BOX.finditer(texts[0])]
     pairs = zip(_NUMBER.finditer(texts[0]), _NUMBER.finditer(texts[1]), strict=True)
     for number, other in pairs:
         in_box = any(start <= number.start() < end for start, end in boxes)
@@ -130,6 +130,8 @@ def main() -> int:
     """Renew the pages that are named."""
     for name in sys.argv[1:]:
         page = Path(name)
+        if not commands_of(page.read_text(encoding="utf-8")):
+            continue
         with tempfile.TemporaryDirectory() as folder:
             text = renew(page.read_text(encoding="utf-8"), copy_checkout(Path(folder)))
         page.write_text(text, encoding="utf-8")

@@ -161,7 +161,7 @@ def test_readme_links_every_page_and_stays_short():
 def test_each_page_begins_with_what_it_is_for(page):
     title, empty, first, *_ = text_of(page).splitlines()
     assert title.startswith("# ") and not empty
-    assert re.match(r"This page |Nobody who uses ", first)
+    assert re.match(r"[A-Z]\w+ ", first)
 
 
 @pytest.mark.parametrize("page", ["docs/tried.md", "benchmarks/RESULTS.md"])
@@ -241,3 +241,16 @@ def test_troubleshooting_quotes_messages_that_exist():
                 continue
             for part in quoted.split("..."):
                 assert part.strip() in messages(), quoted
+
+
+def test_reasons_are_those_of_the_app():
+    table = section_of("docs/live.md", "## What the verdicts mean")
+    reasons = re.findall(r"^\| ([a-z][^|]+?) \| ", table, re.MULTILINE)[1:]
+    assert len(reasons) >= 10
+    for reason in reasons:
+        assert reason in messages()
+
+
+def test_rooms_are_those_of_the_package():
+    rooms = {path.parent.name for path in (ROOT / "liveness").glob("*/__init__.py")}
+    assert keys_in(section_of("CONTRIBUTING.md", "## Where things are")) == rooms
