@@ -370,7 +370,7 @@ def _check_sites(scored: "ScoredFaces", samples: "list[Sample]") -> None:
 
 
 def _report(judged: Judged, rates: "ErrorRates") -> str:
-    """Classification report and ISO/IEC 30107-3 rates; a sentence of few faces."""
+    """Classification report and ISO/IEC 30107-3 rates, or that faces are too few."""
     from sklearn.metrics import classification_report
 
     from liveness.evaluation.metrics import FEW_FACES
@@ -380,7 +380,7 @@ def _report(judged: Judged, rates: "ErrorRates") -> str:
     fake = len(judged.attacks) - real
     if min(real, fake) < FEW_FACES:
         return (
-            f"{judged.of}: {real} real and {fake} fake: too few faces to say how good "
+            f"{judged.of} ({real} real, {fake} fake): too few faces to say how good "
             f"this model is or to trust its threshold of {rates.threshold:.3f}; "
             f"{FEW_FACES} or more of each are needed"
         )

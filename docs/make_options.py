@@ -79,7 +79,7 @@ def spelling(action: argparse.Action) -> str:
 
 def default_and_help(script: str, action: argparse.Action) -> tuple[str, str]:
     """The default in words, empty for none, and the help text without it."""
-    text = " ".join((action.help or "").split()).replace("%%", "%")
+    text = " ".join(((action.help or "") % vars(action)).split())
     text, _, words = re.fullmatch(r"(.*?)( \(default: (.*)\))?", text).groups()
     for name in action.option_strings:
         words = DEFAULT_WORDS.get((script, name), words)
