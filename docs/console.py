@@ -68,7 +68,7 @@ def run_command(line: str, folder: Path) -> list[str]:
         if name not in ("DISPLAY", "WAYLAND_DISPLAY", "PYTHONPATH")
     }
     done = subprocess.run(
-        ["bash", "-c", f'python() {{ "$THIS_PYTHON" "$@"; }}\n{line}'],
+        ["sh", "-c", f'python() {{ "$THIS_PYTHON" "$@"; }}\n{line}'],
         cwd=folder,
         env={**environment, "THIS_PYTHON": sys.executable},
         capture_output=True,
