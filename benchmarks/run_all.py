@@ -26,6 +26,8 @@ def report(rows: list[Row], minutes: float) -> str:
     lines = [
         "# How fast",
         "",
+        "Nobody who uses the project needs this page: it is for developers.",
+        "",
         "Made by `make bench`. Each figure is the median of several repetitions in "
         "which the cases took turns. The usual way is our own plain version of how "
         "such scripts are mostly written (`usual_*.py`); the limit is what neither "
