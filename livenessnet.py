@@ -150,8 +150,10 @@ class LivenessNet:
             layers.Rescaling(weight, name=f"features_{layer.name}")(layer.input)
             for layer, weight in _last_layers(network)
         ]
-        joined = layers.Concatenate(name="features")(features) if features[1:] else None
-        return Model(network.input, [joined or features[0], network.output])
+        joined = features[0]
+        if len(features) > 1:
+            joined = layers.Concatenate(name="features")(features)
+        return Model(network.input, [joined, network.output])
 
     @staticmethod
     def add_to_logits(network, weights, bias: float, *, label: int) -> None:

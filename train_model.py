@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from liveness.cli.arguments import (
     add_recipe_arguments,
     make_parser,
+    options_given,
     probability,
     recipe_of,
     take_recipe,
@@ -71,6 +72,17 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="PNG",
         help="confusion matrix of faces that did not train",
     )
+    adaptation = parser.add_argument_group("adaptation")
+    adaptation.add_argument(
+        "--start-from",
+        type=Path,
+        nargs="?",
+        const=ROOT / "models" / "liveness.h5",
+        metavar="MODEL",
+        help="adapt this trained model to the faces instead of training a new one: "
+        "in a minute or two, with 10 faces of each class or more; without a value the "
+        "model that ships",
+    )
     add_recipe_arguments(parser, seed=42)
     validation = parser.add_argument_group("validation")
     # Either a part of the faces validates, or faces elsewhere do.
@@ -105,6 +117,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = build_parser()
     arguments = parser.parse_args(argv)
     set_up_logging(verbose=arguments.verbose)
+    if arguments.start_from:
+        return _adapt(parser, arguments, argv)
     if arguments.threshold_from:
         from liveness.training.recipe import read_recipe, recipe_file
 
@@ -128,6 +142,44 @@ def main(argv: list[str] | None = None) -> int:
         never_train=arguments.never_train,
         resume=arguments.resume,
     )
+    _print_outcome(outcome, arguments.plot, arguments.cm)
+    return EXIT_OK
+
+
+def _adapt(
+    parser: argparse.ArgumentParser,
+    arguments: argparse.Namespace,
+    argv: list[str] | None,
+) -> int:
+    """Run --start-from; returns the exit code."""
+    given = options_given(parser, argv) - {"seed", "simulate_attacks", "never_train"}
+    given |= {name for name in ("resume", "threshold_from") if vars(arguments)[name]}
+    if given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(given))
+        parser.error(f"{names} does not go with --start-from")
+    from liveness.workflow.adapt import adapt_model
+    from liveness.workflow.train import TrainingFiles
+    from livenessnet import LivenessNet
+
+    outcome = adapt_model(
+        TrainingFiles(
+            dataset=arguments.dataset,
+            model=arguments.model,
+            label_encoder=arguments.le,
+            confusion_matrix=arguments.cm,
+        ),
+        LivenessNet,
+        start_from=arguments.start_from,
+        simulate_attacks=arguments.simulate_attacks,
+        never_train=arguments.never_train,
+        seed=arguments.seed,
+    )
+    _print_outcome(outcome, arguments.cm)
+    return EXIT_OK
+
+
+def _print_outcome(outcome: "Outcome", *figures: Path) -> None:
+    """Print the report and which files there are now."""
     print(report(outcome))
     for reason in outcome.skipped:
         logger.warning("skipped: %s", reason)
@@ -135,8 +187,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"skipped {len(outcome.skipped)} pictures that cannot be used")
     print(f"wrote {outcome.paths.model}, {outcome.paths.label_encoder}")
     print(f"wrote {outcome.paths.runtime}, {outcome.paths.card}")
-    print(f"wrote {arguments.plot}, {arguments.cm}")
-    return EXIT_OK
+    print(f"wrote {', '.join(map(str, figures))}")
 
 
 def report(outcome: "Outcome") -> str:

@@ -25,6 +25,7 @@ from liveness.training.recipe import TrainingOptions
 STRENGTH = 0.003  # of the pull towards no change; see docs/tried.md
 VARIANTS = 4  # augmented pictures of each face, at least, beside the face as it is
 LEAST_VARIED = 960  # augmented pictures, at least: few faces are varied more often
+MOVING = 0.01  # error rate that a move of the threshold by 1 of the logit must save
 PARTS = 5  # of the faces, each scored by a fit on the others
 BATCH = 64
 
@@ -129,6 +130,7 @@ def fit_correction(
     features: Features,
     samples: Sequence[Sample],
     *,
+    threshold: float,
     strength: float = STRENGTH,
 ) -> Correction:
     """Fit a correction on faces of one camera.
@@ -138,6 +140,7 @@ def fit_correction(
     Args:
         features: Of the pictures.
         samples: What each picture shows.
+        threshold: Score that the labels are to be told apart at, between 0 and 1.
         strength: Of the pull towards no change, above 0.
     """
     is_real = np.array([sample.is_bona_fide for sample in samples])
@@ -147,9 +150,10 @@ def fit_correction(
     values = np.hstack([features.values / scale, np.ones((len(is_real), 1))])
     signs = np.where(is_real, 1.0, -1.0)
     pull = np.full(values.shape[1], strength)
+    logits = features.logits - logit(threshold)
 
     def loss(changes: np.ndarray) -> tuple[float, np.ndarray]:
-        margins = signs * (features.logits + values @ changes)
+        margins = signs * (logits + values @ changes)
         slope = -signs * shares * _sigmoid(-margins)
         value = shares @ np.logaddexp(0, -margins) + 0.5 * pull @ changes**2
         return value, values.T @ slope + pull * changes
@@ -186,8 +190,7 @@ def scores_elsewhere(
     varied: Features,
     rows: np.ndarray,
     samples: Sequence[Sample],
-    *,
-    strength: float = STRENGTH,
+    **how: float,
 ) -> np.ndarray:
     """Score each face by a correction that was fitted on the other parts.
 
@@ -196,7 +199,7 @@ def scores_elsewhere(
         varied: Features of augmented pictures of them.
         rows: (M,) face of each augmented picture.
         samples: What each face shows.
-        strength: As in ``fit_correction``.
+        how: Threshold and strength, as in ``fit_correction``.
 
     Returns:
         (N,) float64 probability of bona fide.
@@ -205,7 +208,7 @@ def scores_elsewhere(
     scores = np.empty(len(samples))
     for part in range(PARTS):
         inside = parts == part
-        correction = fit_on(plain, varied, rows, samples, ~inside, strength=strength)
+        correction = fit_on(plain, varied, rows, samples, ~inside, **how)
         scores[inside] = correction.scores(plain.rows(inside))
     return scores
 
@@ -216,8 +219,7 @@ def fit_on(
     rows: np.ndarray,
     samples: Sequence[Sample],
     chosen: np.ndarray,
-    *,
-    strength: float = STRENGTH,
+    **how: float,
 ) -> Correction:
     """Fit a correction on some faces, as they are and augmented.
 
@@ -227,7 +229,7 @@ def fit_on(
         rows: (M,) face of each augmented picture.
         samples: What each face shows.
         chosen: (N,) bool, the faces to fit on.
-        strength: As in ``fit_correction``.
+        how: Threshold and strength, as in ``fit_correction``.
     """
     own = np.flatnonzero(chosen)
     others = np.flatnonzero(chosen[rows])
@@ -236,7 +238,38 @@ def fit_on(
         np.concatenate([plain.logits[own], varied.logits[others]]),
     )
     shown = [samples[row] for row in (*own, *rows[others])]
-    return fit_correction(features, shown, strength=strength)
+    return fit_correction(features, shown, **how)
+
+
+def choose_threshold(
+    scores: np.ndarray, is_real: np.ndarray, threshold: float
+) -> float:
+    """Choose the threshold near the old one, unless the faces ask for another.
+
+    Args:
+        scores: (N,) of faces that the corrections were not fitted on.
+        is_real: (N,) bool, whether each is bona fide.
+        threshold: The old one, between 0 and 1.
+
+    Returns:
+        The threshold with the least mean of the error rates of both classes, plus
+        ``MOVING`` for each unit of the logit that it moves.
+    """
+    values = logit(scores)
+    edges = np.unique(values)
+    places = np.concatenate([[logit(threshold)], (edges[1:] + edges[:-1]) / 2])
+    errors = [
+        np.mean(values[is_real] < place) / 2 + np.mean(values[~is_real] >= place) / 2
+        for place in places
+    ]
+    costs = np.array(errors) + MOVING * np.abs(places - logit(threshold))
+    return float(_sigmoid(places[np.argmin(costs)]))
+
+
+def logit(chance: np.ndarray | float) -> np.ndarray:
+    """Logit of a probability, finite also at 0 and 1."""
+    chance = np.clip(chance, 1e-9, 1 - 1e-9)
+    return np.log(chance / (1 - chance))
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from liveness.data.dataset import (
     without_sites,
 )
 from liveness.errors import DatasetError, ModelError
-from liveness.evaluation.metrics import equal_error, error_rates
+from liveness.evaluation.metrics import error_rates
 from liveness.model.card import ModelCard, read_card, sha256_of
 from liveness.model.keras_files import import_keras, load_keras_model
 from liveness.model.labels import LABELS, REAL, read_label_encoder
@@ -98,13 +98,14 @@ def adapt_model(
     plain = reader.read(faces.read(slice(None)))
     pictures, rows = varied(to_vary, options)
     features = reader.read(pictures)
-    scores = scores_elsewhere(plain, features, rows, faces.samples)
+    seen = (plain, features, rows, faces.samples)
+    scores = scores_elsewhere(*seen, threshold=card.threshold)
     everything = np.ones(len(faces.samples), bool)
-    correction = fit_on(plain, features, rows, faces.samples, everything)
+    correction = fit_on(*seen, everything, threshold=card.threshold)
     architecture.add_to_logits(
         model, correction.weights, correction.bias, label=LABELS.index(REAL)
     )
-    judged = _judged(scores, faces)
+    judged = _judged(scores, faces, card.threshold)
     rates = error_rates(judged.scores, judged.attacks, threshold=judged.threshold)
     adapted = dataclasses.replace(
         card,
@@ -169,12 +170,18 @@ def _load(samples: Sequence[Sample], options: TrainingOptions) -> tuple[Pixels, 
     )
 
 
-def _judged(scores: np.ndarray, faces: Pixels) -> Judged:
+def _judged(scores: np.ndarray, faces: Pixels, threshold: float) -> Judged:
     """The threshold, of faces scored by adaptations that did not have them."""
-    _, threshold = equal_error(scores, faces.attacks)
-    rule = f"equal error on {describe(faces.samples)}, each scored without its part"
+    from liveness.training.adaptation import choose_threshold
+
+    is_real = np.array([sample.is_bona_fide for sample in faces.samples])
+    rule = (
+        f"near that of the model started from, {threshold:.3f}, on "
+        f"{describe(faces.samples)}"
+    )
     note = (
         "each face is scored by an adaptation to the other parts of the films; another "
         "day and other people are harder"
     )
-    return Judged(scores, faces.attacks, threshold, rule, note, "own camera")
+    chosen = choose_threshold(scores, is_real, threshold)
+    return Judged(scores, faces.attacks, chosen, rule, note, "your camera")

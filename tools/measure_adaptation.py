@@ -1,0 +1,228 @@
+"""Measure how adapting to one camera changes a model, on sites that it never saw.
+
+    python -m tools.measure_adaptation -d DATA gathered -m model.h5 --sites office lab
+
+Each site stands for a camera of one's own. The model is adapted to faces of the first
+half of its films, as by train_model.py --start-from, and judges the second half, and
+the other sites named. Beside it: the model as it is, and calibrated on the same faces.
+A base without a site comes from train_model.py --never-train SITE.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from liveness.cli.arguments import make_parser, positive_int
+from liveness.cli.run import run
+from liveness.constants import EXIT_OK
+from liveness.data.dataset import Sample, read_dataset, require_sites
+from liveness.evaluation.metrics import equal_error
+from liveness.model.card import ModelCard, read_card
+from liveness.model.keras_files import import_keras, load_keras_model
+from liveness.model.labels import LABELS
+from liveness.model.paths import find_model
+from liveness.processes import set_up_logging
+from liveness.training.pixels import load_pixels
+from liveness.training.recipe import TrainingOptions
+
+LEAST_HALF = 15  # faces of each class in the second half of a site that is measured
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A site and kind of crop, and the halves of its films: rows of all samples."""
+
+    name: str
+    first: dict[str, list[int]]  # by label
+    second: list[int]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of this script."""
+    parser = make_parser(__doc__)
+    parser.add_argument(
+        "-d", "--dataset", type=Path, nargs="+", required=True, metavar="DIR"
+    )
+    parser.add_argument(
+        "-m", "--model", type=Path, required=True, help="never trained on the sites"
+    )
+    parser.add_argument("--sites", nargs="+", required=True, metavar="SITE")
+    parser.add_argument(
+        "--faces",
+        type=positive_int,
+        nargs="+",
+        default=[30, 60, 120],
+        metavar="N",
+        help="faces of each class to adapt to",
+    )
+    return parser
+
+
+def cameras(samples: Sequence[Sample]) -> Iterator[Camera]:
+    """The sites with both labels, else the collections; by kind of crop."""
+    both: dict[str, set[str]] = {}
+    for sample in samples:
+        both.setdefault(sample.site, set()).add(sample.label)
+    groups: dict[str, list[int]] = {}
+    for row, sample in enumerate(samples):
+        is_whole = len(both[sample.site]) == len(LABELS)
+        name = sample.site if is_whole else sample.collection
+        kind = "full frames" if sample.has_surroundings else "crops"
+        groups.setdefault(f"{name} {kind}", []).append(row)
+    for name, rows in sorted(groups.items()):
+        first: dict[str, list[int]] = {}
+        second: list[int] = []
+        for label in LABELS:
+            ordered = [row for row in rows if samples[row].label == label]
+            ordered.sort(key=lambda row: (samples[row].site, samples[row].frame, row))
+            first[label] = ordered[: len(ordered) // 2]
+            second += ordered[len(ordered) // 2 :]
+        labels = [samples[row].label for row in second]
+        if min(labels.count(label) for label in LABELS) >= LEAST_HALF:
+            yield Camera(name, first, second)
+
+
+def acer(scores: np.ndarray, is_real: np.ndarray, threshold: float) -> float:
+    """Mean of the error rates of both classes, 0 to 1."""
+    return float(
+        np.mean(scores[is_real] < threshold) / 2
+        + np.mean(scores[~is_real] >= threshold) / 2
+    )
+
+
+def spread(rows: Sequence[int], count: int) -> list[int]:
+    """So many rows over all of them, in order; all if there are fewer."""
+    count = min(count, len(rows))
+    return [rows[place] for place in np.linspace(0, len(rows) - 1, count).astype(int)]
+
+
+class Study:
+    """Adapts one model to cameras and measures it on faces.
+
+    Args:
+        samples: Of the sites, which the model never saw.
+        model: Keras file.
+    """
+
+    def __init__(self, samples: Sequence[Sample], model: Path) -> None:
+        from liveness.training.adaptation import FeatureReader
+        from livenessnet import LivenessNet
+
+        paths = find_model(model, None)
+        self.card: ModelCard = read_card(paths.card)
+        self._options = TrainingOptions(
+            input_size_px=self.card.input_size_px, view_scales=self.card.view_scales
+        )
+        self._reader = FeatureReader(load_keras_model(paths.model), LivenessNet)
+        pixels = load_pixels(samples, self._options, progress="faces")
+        self.samples = pixels.samples
+        self.is_real = np.array([sample.is_bona_fide for sample in self.samples])
+        parts = [
+            self._reader.read(pixels.read(slice(start, start + 256)))
+            for start in range(0, len(self.samples), 256)
+        ]
+        self._features = type(parts[0])(
+            np.concatenate([part.values for part in parts]),
+            np.concatenate([part.logits for part in parts]),
+        )
+        self.scores = 1 / (1 + np.exp(-self._features.logits))
+
+    def adapt(self, rows: Sequence[int]) -> tuple[np.ndarray, float]:
+        """Adapt to these faces; scores of all faces, and the threshold."""
+        from liveness.training import adaptation
+
+        shown = [self.samples[row] for row in rows]
+        larger = load_pixels(shown, self._options, to_train=True)
+        pictures, owners = adaptation.varied(larger, self._options)
+        varied = self._reader.read(pictures)
+        plain = self._features.rows(np.array(rows))
+        seen = (plain, varied, owners, shown)
+        threshold = self.card.threshold
+        elsewhere = adaptation.scores_elsewhere(*seen, threshold=threshold)
+        everything = np.ones(len(rows), bool)
+        correction = adaptation.fit_on(*seen, everything, threshold=threshold)
+        chosen = adaptation.choose_threshold(
+            elsewhere, self.is_real[list(rows)], threshold
+        )
+        return correction.scores(self._features), chosen
+
+    def acer(self, scores: np.ndarray, rows: Sequence[int], threshold: float) -> float:
+        """ACER of some faces, 0 to 1."""
+        rows = list(rows)
+        return acer(scores[rows], self.is_real[rows], threshold)
+
+    def calibrated(self, rows: Sequence[int]) -> float:
+        """The threshold of equal error on these faces."""
+        attacks = [self.samples[row].attack for row in rows]
+        return equal_error(self.scores[list(rows)], attacks)[1]
+
+
+def measure(study: Study, faces: int) -> list[tuple[str, list[float]]]:
+    """ACER of each camera: as it is, calibrated, adapted; others before and after."""
+    results = []
+    places = list(cameras(study.samples))
+    for camera in places:
+        rows = [row for label in LABELS for row in spread(camera.first[label], faces)]
+        scores, threshold = study.adapt(rows)
+        name = study.samples[camera.second[0]].collection
+        others = [
+            row
+            for other in places
+            for row in other.second
+            if study.samples[row].collection != name
+        ]
+        base = study.card.threshold
+        rates = [
+            study.acer(study.scores, camera.second, base),
+            study.acer(study.scores, camera.second, study.calibrated(rows)),
+            study.acer(scores, camera.second, threshold),
+        ]
+        if others:
+            rates += [
+                study.acer(study.scores, others, base),
+                study.acer(scores, others, threshold),
+            ]
+        results.append((camera.name, rates))
+    return results
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure and print a table."""
+    arguments = build_parser().parse_args(argv)
+    set_up_logging(verbose=arguments.verbose)
+    samples = read_dataset(arguments.dataset)
+    require_sites(samples, arguments.sites)
+    import_keras()
+    chosen = [sample for sample in samples if sample.collection in arguments.sites]
+    study = Study(chosen, arguments.model)
+    for faces in arguments.faces:
+        start = time.monotonic()
+        results = measure(study, faces)
+        print(f"\n{faces} faces of each class, ACER")
+        print(f"{'camera':<32}{'base':>8}{'calibr.':>9}{'adapted':>9}{'others':>17}")
+        for name, rates in [*results, ("mean", _means(results))]:
+            own = "".join(f"{rate:>9.1%}" for rate in rates[:3])
+            rest = " -> ".join(f"{rate:.1%}" for rate in rates[3:])
+            print(f"{name:<31}{own}{rest:>17}")
+        worse = sum(rates[2] > rates[0] for _, rates in results)
+        seconds = (time.monotonic() - start) / len(results)
+        print(f"worse than the base: {worse} of {len(results)}; {seconds:.0f} s each")
+    return EXIT_OK
+
+
+def _means(results: Sequence[tuple[str, list[float]]]) -> list[float]:
+    """Mean of each column over the cameras that have it."""
+    columns = max(len(rates) for _, rates in results)
+    return [
+        float(np.mean([rates[column] for _, rates in results if column < len(rates)]))
+        for column in range(columns)
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
