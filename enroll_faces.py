@@ -129,8 +129,13 @@ def print_people(known: "KnownFaces") -> None:
         print("nobody is enrolled")
 
 
-def report(known: "KnownFaces", png: Path) -> None:
+def report(known: "KnownFaces", png: Path, *, tolerance: float) -> None:
     """Error rates of the enrolled pictures: table on stdout, curve as PNG.
+
+    Args:
+        known: Who is enrolled.
+        png: File of the curve.
+        tolerance: The one in use, which the curve marks.
 
     Raises:
         IdentityError: If there are too few pictures for any rate.
@@ -143,9 +148,9 @@ def report(known: "KnownFaces", png: Path) -> None:
     print(f"pairs of pictures: {same.size} of one person, {different.size} of two")
     print("tolerance     FMR    FNMR")
     rows = zip(REPORTED_TOLERANCES, false_match, false_non_match, strict=True)
-    for tolerance, fmr, fnmr in rows:
-        print(f"     {tolerance:.2f} {fmr:7.1%} {fnmr:7.1%}")
-    save_match_rates(png, same, different)
+    for at, fmr, fnmr in rows:
+        print(f"     {at:.2f} {fmr:7.1%} {fnmr:7.1%}")
+    save_match_rates(png, same, different, tolerance=tolerance)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -173,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _warn_of_lookalikes(result.known, arguments.tolerance)
     print_people(result.known)
     if arguments.report:
-        report(result.known, arguments.report)
+        report(result.known, arguments.report, tolerance=arguments.tolerance)
     return EXIT_FAILED if result.problems else EXIT_OK
 
 

@@ -202,7 +202,7 @@ def report(outcome: "Outcome") -> str:
     fake = len(judged.attacks) - real
     if min(real, fake) < FEW_FACES:
         return (
-            f"{judged.part}: {real} real and {fake} fake: too few faces to say how "
+            f"{judged.part} ({real} real, {fake} fake): too few faces to say how "
             f"good this model is or to trust its threshold of {rates.threshold:.3f}; "
             f"{FEW_FACES} or more of each are needed"
         )

@@ -246,6 +246,23 @@ def test_report(people, file, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("options", "marked"), [((), 0.5), (("--tolerance", 0.4), 0.4)]
+)
+def test_report_marks_the_tolerance_in_use(
+    people, file, tmp_path, monkeypatch, options, marked
+):
+    enroll("-i", people, "-e", file)
+    given = []
+    monkeypatch.setattr(
+        "liveness.evaluation.plots.save_match_rates",
+        lambda *_, tolerance: given.append(tolerance),
+    )
+    enroll("-e", file, "--report", tmp_path / "report.png", *options)
+
+    assert given == [marked]
+
+
+@pytest.mark.parametrize(
     ("report", "message"),
     [
         ("missing/report.png", "no folder for"),

@@ -23,14 +23,12 @@ from keras.losses import CategoricalCrossentropy
 from liveness.training import fit as subject
 from liveness.training import pixels as pixels_module
 from liveness.training.fit import (
-    LABEL_SMOOTHING,
-    SIMULATED_SHARE,
     drawing_weights,
     score,
     train,
     train_average,
 )
-from liveness.training.pixels import SIMULATED, SIMULATED_EACH, load_pixels
+from liveness.training.pixels import SIMULATED, load_pixels
 from liveness.training.recipe import TrainingOptions
 
 OPTIONS = TrainingOptions(epochs=2, batch_size=16, seed=3)
@@ -92,7 +90,7 @@ class TestDrawing:
         weights = drawing_weights(groups_of(sizes))
 
         assert weights[:9].sum() == pytest.approx(0.5)
-        assert weights[11:].sum() == pytest.approx(0.5 * SIMULATED_SHARE)
+        assert weights[11:].sum() == pytest.approx(0.5 * 0.3)
 
     def test_without_filmed_attacks_the_simulated_are_all_fakes(self):
         sizes = {("a", ""): 9, ("a", SIMULATED + "print"): 27}
@@ -167,12 +165,12 @@ class TestSimulatedAttacks:
         added = loaded.samples[len(samples) :]
 
         assert loaded.samples[: len(samples)] == samples
-        assert [s.path for s in added] == [s.path for s in real] * SIMULATED_EACH
+        assert [s.path for s in added] == [s.path for s in real] * 2
         assert {s.label for s in added} == {"fake"}
         assert {s.attack for s in added} <= {SIMULATED + k for k in ("screen", "print")}
         first = loaded.only(lambda s: s.path == real[0].path)
         face, *attacks = first.read(slice(None)).astype(int)
-        assert len(attacks) == SIMULATED_EACH
+        assert len(attacks) == 2
         assert all(np.abs(face - attack).mean() > 3 for attack in attacks)
         assert np.abs(attacks[0] - attacks[1]).mean() > 1  # each in its own way
 
@@ -321,7 +319,7 @@ def test_faces_alone_teach_a_wide_view_less_and_only_with_both_labels(samples, l
     )
 
     assert (first > 0).all()
-    share = subject.BARE_SHARE if len(labels) == 2 else 0
+    share = 0.25 if len(labels) == 2 else 0
     assert wide[: len(bare)].sum() == pytest.approx(share)
     assert (wide[len(bare) :] > 0).all()
     assert wide.sum() == pytest.approx(1)
@@ -380,6 +378,31 @@ def test_classes_weigh_alike_in_a_view_that_some_lack(samples):
     np.testing.assert_allclose(totals, len(samples) / 2, rtol=1e-5)
 
 
+class CompiledOnly(Exception):
+    """Ends a training before its first batch."""
+
+
+def test_compiled_recipe(pixels, short_training, monkeypatch):
+    """What the optimizer and the loss are made with: written out, not looked up."""
+    learners = []
+
+    def remember(learner, *_, **__):
+        learners.append(learner)
+        raise CompiledOnly
+
+    monkeypatch.setattr(keras.Model, "fit", remember)
+    with pytest.raises(CompiledOnly):
+        train(*pixels, LivenessNet, OPTIONS)
+
+    (learner,) = learners
+    optimizer = learner.optimizer
+    assert isinstance(optimizer, keras.optimizers.AdamW)
+    assert optimizer.weight_decay == 0.01
+    assert optimizer.use_ema
+    assert optimizer.ema_momentum == 0.99
+    assert learner.loss.label_smoothing == 0.05
+
+
 @pytest.mark.parametrize("validates", [True, False])
 def test_what_training_gives_are_averaged_weights(
     pixels, short_training, monkeypatch, validates
@@ -423,7 +446,7 @@ def test_training_stops_early_and_keeps_the_best_weights(
     batches = subject._ValidationBatches(validation)
     learner = LivenessNet.each_view(model)
     learner.compile(
-        loss=CategoricalCrossentropy(from_logits=True, label_smoothing=LABEL_SMOOTHING)
+        loss=CategoricalCrossentropy(from_logits=True, label_smoothing=0.05)
     )
     kept = learner.evaluate(batches, verbose=0)
     late = losses[options.epochs // 2 :]  # a best epoch before that is luck

@@ -11,12 +11,14 @@ import time
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 import liveness_app
 from apps import ROOT, save_tiny_model
 from films import example, write_film
 from liveness.cli.run import run
+from liveness.sources.frames import Frame, FrameSource
 
 SCRIPT = ROOT / "liveness_app.py"
 VIDEO = ROOT / "videos/real_1.mp4"
@@ -90,6 +92,49 @@ def test_plain_lines_and_recording_and_snapshots(start, capsys, tmp_path):
 def test_once(start, capsys, options, code):
     assert start("--once", *options) == code
     assert capsys.readouterr().out.count("\n") <= 2
+
+
+class EndlessCamera(FrameSource):
+    """A frame without a face every 5 seconds, and no end to them."""
+
+    name, is_live, fps, state = "camera", True, 0.2, "live"
+    frames_read = 0
+
+    def read(self):
+        if self.frames_read == 20:
+            pytest.fail("reads on: nothing ended the run")
+        self.frames_read += 1
+        image = np.full((120, 160, 3), 120, np.uint8)
+        time_s = 5.0 * self.frames_read
+        return Frame(image, self.frames_read, time_s, time.monotonic())
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"),
+    [
+        (["--once"], 30),
+        (["--once", "--time-limit", 50], 50),
+        (["--once", "--time-limit", 15], 15),
+    ],
+    ids=["default", "longer", "shorter"],
+)
+def test_once_ends_although_the_camera_does_not(start, monkeypatch, options, seconds):
+    camera = EndlessCamera()
+    monkeypatch.setattr("liveness.sources.frames.open_webcam", lambda *_, **__: camera)
+
+    assert start(*options, source=0) == 4
+    assert camera.frames_read == 1 + seconds / 5
+
+
+def test_without_once_no_time_is_too_long(start, monkeypatch):
+    camera = EndlessCamera()
+    monkeypatch.setattr("liveness.sources.frames.open_webcam", lambda *_, **__: camera)
+
+    with pytest.raises(pytest.fail.Exception, match="reads on"):
+        start(source=0)
 
 
 @pytest.fixture

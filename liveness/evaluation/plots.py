@@ -3,16 +3,17 @@
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from liveness.constants import DEFAULT_TOLERANCE
 from liveness.evaluation.metrics import equal_error, rate_curves
 from liveness.io.files import write_atomically
 from liveness.model.labels import FAKE, LABELS, REAL
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 DPI = 120
@@ -82,24 +83,11 @@ def save_evaluation(
     thresholds, apcer, bpcer = rate_curves(scores, attacks)
     here = int(np.searchsorted(-thresholds, -threshold, side="right")) - 1
     at_threshold = (apcer[max(here, 0)], bpcer[max(here, 0)])
-    eer, _ = equal_error(scores, attacks)
     figure = _figure(14, 4.4)
     det, roc, histogram = figure.subplots(1, 3)
+    _draw_det(det, apcer, bpcer, at_threshold, eer=equal_error(scores, attacks)[0])
+    _draw_roc(roc, apcer, bpcer, at_threshold)
     is_attack = np.asarray(attacks, str) != ""
-    # Half an error: zero has no place on a logarithm.
-    least = (0.5 / is_attack.sum(), 0.5 / (~is_attack).sum())
-    det.loglog(np.maximum(apcer, least[0]), np.maximum(bpcer, least[1]))
-    det.plot(*np.maximum(at_threshold, least)[:, None], "ko", label="threshold")
-    det.plot([max(least), 1], [max(least), 1], ":", c="grey", label=f"EER {eer:.1%}")
-    det.set(ylabel="BPCER", title="Detection error trade-off")
-    det.set_xlabel("APCER (here and in BPCER 0 is drawn as half an error)")
-    det.grid(alpha=0.3, which="both")
-    det.legend()
-    roc.plot(apcer, 1 - bpcer)
-    roc.plot(at_threshold[0], 1 - at_threshold[1], "ko", label="threshold")
-    roc.set(xlabel="attacks accepted", ylabel="bona fide accepted", title="ROC")
-    roc.grid(alpha=0.3)
-    roc.legend(loc="lower right")
     bins = np.linspace(0, 1, 41)
     for label, chosen in ((REAL, ~is_attack), (FAKE, is_attack)):
         histogram.hist(
@@ -118,13 +106,16 @@ def save_evaluation(
     _save(figure, path)
 
 
-def save_match_rates(path: Path, same: np.ndarray, different: np.ndarray) -> None:
+def save_match_rates(
+    path: Path, same: np.ndarray, different: np.ndarray, *, tolerance: float
+) -> None:
     """False match and false non-match rate of face encodings against the tolerance.
 
     Args:
         path: PNG file to write.
         same: (N,) distances of pictures of one person, at least one.
         different: (M,) distances of pictures of two people, at least one.
+        tolerance: The one in use, which is marked.
     """
     figure = _figure(7, 4.4)
     axes = figure.subplots()
@@ -137,8 +128,8 @@ def save_match_rates(path: Path, same: np.ndarray, different: np.ndarray) -> Non
         rates.items(), ("tab:red", "tab:blue"), strict=True
     ):
         axes.plot(tolerances[:, 0], 100 * wrong.mean(axis=1), label=label, color=colour)
-    at_default = f"default tolerance {DEFAULT_TOLERANCE}"
-    axes.axvline(DEFAULT_TOLERANCE, color="black", linestyle=":", label=at_default)
+    label = f"tolerance {tolerance:g}"
+    axes.axvline(tolerance, color="black", linestyle=":", label=label)
     axes.set(
         xlabel="tolerance (largest distance of a match)",
         ylabel="% of pairs",
@@ -147,6 +138,47 @@ def save_match_rates(path: Path, same: np.ndarray, different: np.ndarray) -> Non
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=3, fontsize="small")
     _save(figure, path)
+
+
+def _draw_det(
+    axes: "Axes",
+    apcer: np.ndarray,
+    bpcer: np.ndarray,
+    at_threshold: tuple[float, float],
+    *,
+    eer: float,
+) -> None:
+    """The trade-off of both errors, on normal deviates."""
+    from sklearn.metrics import DetCurveDisplay
+
+    DetCurveDisplay(fpr=apcer, fnr=bpcer).plot(ax=axes)
+    normal, ends = NormalDist(), axes.get_xlim()
+    # A rate of 0 or 1 is infinitely far away: its mark sits on the edge.
+    seen = np.clip(at_threshold, *map(normal.cdf, ends))
+    mark = [[normal.inv_cdf(rate)] for rate in seen]
+    axes.plot(*mark, "ko", label="threshold", clip_on=False)
+    axes.plot(ends, ends, ":", c="grey", label=f"EER {eer:.1%}")
+    axes.set(xlabel="APCER", ylabel="BPCER", title="Detection error trade-off")
+    axes.set(aspect="equal")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper right")
+
+
+def _draw_roc(
+    axes: "Axes",
+    apcer: np.ndarray,
+    bpcer: np.ndarray,
+    at_threshold: tuple[float, float],
+) -> None:
+    """Bona fide faces that are accepted against attacks that are."""
+    from sklearn.metrics import RocCurveDisplay, auc
+
+    accepted = 1 - bpcer
+    RocCurveDisplay(fpr=apcer, tpr=accepted, roc_auc=auc(apcer, accepted)).plot(axes)
+    axes.plot(at_threshold[0], 1 - at_threshold[1], "ko", label="threshold")
+    axes.set(xlabel="APCER", ylabel="1 - BPCER", title="ROC")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
 
 
 def _figure(width_in: float, height_in: float) -> "Figure":

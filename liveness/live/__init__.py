@@ -6,6 +6,5 @@
 - ``window``, ``recorder``, ``lines``: the outputs
 
 An output never imports the loop that feeds it. Imported elsewhere: ``run_live``,
-``FaceTracks``, ``Window``, ``VideoRecorder``,
-``EventLines``, ``FrameLines``.
+``FaceTracks``, ``Window``, ``VideoRecorder``, ``EventLines``, ``FrameLines``.
 """
