@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from liveness.constants import Reason
 from liveness.faces.boxes import Box, box_wh, clip_box
 from liveness.faces.dlib_faces import find_eyes_and_nose
 
@@ -40,15 +41,15 @@ def _place_problem(shape_hw: tuple[int, int], box: Box) -> str:
     """Too far, too close or partly outside."""
     height, width = shape_hw
     if max(box_wh(box)) < MIN_SIDE_PX:
-        return "too far: come closer"
+        return Reason.TOO_FAR
     if box_wh(box)[1] > MAX_HEIGHT_SHARE * height:
-        return "too close: move back"
+        return Reason.TOO_CLOSE
     if (
         min(box[0], box[1]) < BORDER_PX
         or box[2] > width - BORDER_PX
         or box[3] > height - BORDER_PX
     ):
-        return "partly out of the picture"
+        return Reason.OUT_OF_PICTURE
     return ""
 
 
@@ -61,11 +62,11 @@ def _light_problem(image: np.ndarray, box: Box) -> str:
     luma = cv2.cvtColor(face, cv2.COLOR_BGR2GRAY)
     median, bright = np.percentile(luma, (50, 90))
     if bright < DARK_LUMA:
-        return "too dark: more light"
+        return Reason.TOO_DARK
     if median > BRIGHT_LUMA:
-        return "too bright: less light"
+        return Reason.TOO_BRIGHT
     if cv2.Laplacian(luma, cv2.CV_32F).var() < MIN_SHARPNESS:
-        return "blurred: hold still"
+        return Reason.BLURRED
     return ""
 
 
@@ -78,4 +79,4 @@ def _turn_problem(image: np.ndarray, box: Box) -> str:
     axis = left - right
     offset = abs((nose - (left + right) / 2) @ axis)
     is_turned = offset > MAX_NOSE_OFFSET * (axis @ axis)
-    return "turned away: look ahead" if is_turned else ""
+    return Reason.TURNED_AWAY if is_turned else ""

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from liveness.constants import CHALLENGES
+from liveness.constants import CHALLENGES, Reason
 
-BLINK = "blink"
-TURN_LEFT = "turn your head to your left"
-TURN_RIGHT = "turn your head to your right"
+BLINK = Reason.BLINK
+TURN_LEFT = Reason.TURN_LEFT
+TURN_RIGHT = Reason.TURN_RIGHT
 
 TURNS = 3  # with two of fixed sides, replays of people who turn passed 14 of 24 times
 STEP_LIMIT_S = 6.0  # seconds for each movement; a slow reader needs about two
@@ -123,9 +123,9 @@ class Challenge:
     def _ended(self, time_s: float) -> ChallengeState | None:
         """The failure by time, if there is one."""
         if time_s - self._seen_s > LOST_AFTER_S:
-            return ChallengeState("face lost", failed=True)
+            return ChallengeState(Reason.FACE_LOST, failed=True)
         if time_s - self._since_s > self._limit_s:
-            return ChallengeState("too late", failed=True)
+            return ChallengeState(Reason.TOO_LATE, failed=True)
         return None
 
     def _watch(self, landmarks: np.ndarray, time_s: float) -> ChallengeState | None:
@@ -137,7 +137,7 @@ class Challenge:
             blinked = self._blink(eye_aspect_ratio(landmarks), time_s)
         step = self._steps[self._at]
         if turned is not None and turned != step:
-            return ChallengeState("that was another movement", failed=True)
+            return ChallengeState(Reason.WRONG_MOVEMENT, failed=True)
         if turned is None and not (blinked and step == BLINK):
             return None
         self._at += 1

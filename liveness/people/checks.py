@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from liveness.constants import Reason
 from liveness.errors import IdentityError
 from liveness.faces.boxes import Box
 from liveness.faces.dlib_faces import find_landmarks, load_library
@@ -176,7 +177,7 @@ class Person:
             return face
         if face.label == CHECKING and not self.turned_away:
             return face  # what is wrong with the picture comes first
-        prompt = "look ahead" if state.passed else state.prompt
+        prompt = Reason.LOOK_AHEAD if state.passed else state.prompt
         return replace(face, label=CHECKING, reason=prompt)
 
     def _watch(self, box: Box, image: np.ndarray, time_s: float) -> ChallengeState:
@@ -210,7 +211,9 @@ class Person:
             return replace(face, match=NOT_NAMED)
         if self._matched_label != face.label:
             if not checks.may_name(time_s):
-                return replace(face, label=CHECKING, reason="looking", match=NOT_NAMED)
+                return replace(
+                    face, label=CHECKING, reason=Reason.LOOKING, match=NOT_NAMED
+                )
             self._match = checks.identifier.identify(image, face.box)
             self._matched_label = face.label
         return replace(face, match=self._match)
