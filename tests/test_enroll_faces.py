@@ -251,7 +251,7 @@ def test_report(people, file, tmp_path, capsys):
         ("missing/report.png", "no folder for"),
         ("known faces", "is a folder"),
         ("encodings.npz", "two files would be written"),
-        ("known faces/Grace/1.jpg", "is read and would be overwritten"),
+        ("known faces/Grace/1.jpg", "is an input and would be overwritten"),
     ],
 )
 def test_report_that_cannot_be_written_is_refused_before_enrolling(
@@ -265,7 +265,7 @@ def test_report_that_cannot_be_written_is_refused_before_enrolling(
 def test_report_does_not_replace_the_people(people, file, capsys):
     file.write_bytes(b"x")
     assert enroll("-e", file, "--report", file) == 1
-    assert "is read and would be overwritten" in capsys.readouterr().err
+    assert "is an input and would be overwritten" in capsys.readouterr().err
 
 
 def test_report_needs_pairs(file, tmp_path, capsys):
@@ -289,4 +289,4 @@ def test_files_that_are_no_pictures_are_counted(tmp_path, caplog):
         (tmp_path / name).touch()
     caplog.set_level("INFO", logger="liveness")
     assert set(find_people(tmp_path)) == {"anna", "ben"}
-    assert "only pictures are read; passed over: 2 .txt, 1 .psd" in caplog.text
+    assert "only pictures are read; skipped: 2 .txt, 1 .psd" in caplog.text
