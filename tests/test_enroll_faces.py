@@ -154,7 +154,7 @@ def test_somebody_behind_does_not_keep_a_picture_out(people, file, capsys):
 
     assert enroll("-i", people, "-e", file) == 0
 
-    assert f"{picture}: 1 smaller face passed over" in capsys.readouterr().err
+    assert f"{picture}: 1 smaller face skipped" in capsys.readouterr().err
     known = load_known(file)
     assert known.names.count("Grace") == 3
     distances = np.linalg.norm(known.encodings - known.encodings[-1], axis=1)
