@@ -173,7 +173,7 @@ def test_somebody_else_in_a_persons_folder(people, file, capsys):
     assert enroll("-i", people, "-e", file) == 1
 
     error = capsys.readouterr().err
-    assert "two people under one name?" in error
+    assert "two people with the same name?" in error
     assert "other.jpg" in error
     assert load_known(file).names.count("Grace") == 2
 
@@ -195,7 +195,7 @@ def test_nothing_usable_leaves_no_file(tmp_path, file, capsys):
 def test_no_people(tmp_path, file, capsys, name):
     (tmp_path / "empty").mkdir()
     assert enroll("-i", tmp_path / name, "-e", file) == 1
-    assert "one folder per person" in capsys.readouterr().err
+    assert "one subfolder per person" in capsys.readouterr().err
     assert not file.exists()
 
 
@@ -209,7 +209,7 @@ def test_two_entries_with_one_name(people, file, capsys, other):
         except FileExistsError:
             pytest.skip("this file system does not tell upper from lower case")
     assert enroll("-i", people, "-e", file) == 1
-    assert "two people under one name" in capsys.readouterr().err
+    assert "two people with the same name" in capsys.readouterr().err
     assert not file.exists()
 
 
@@ -224,13 +224,13 @@ def test_a_name_that_differs_by_case_from_a_known_one(file, tmp_path, capsys):
 def test_unusable_names(tmp_path, file, capsys, name):
     (tmp_path / "people" / name).mkdir(parents=True)
     assert enroll("-i", tmp_path / "people", "-e", file) == 1
-    assert "no name for a person" in capsys.readouterr().err
+    assert "not a valid name" in capsys.readouterr().err
 
 
 def test_removing_a_name_with_a_slash(file, capsys):
     save_known(file, KnownFaces(("a",), np.zeros((1, 128))))
     assert enroll("-e", file, "--remove", "a/b") == 1
-    assert "no name for a person" in capsys.readouterr().err
+    assert "not a valid name" in capsys.readouterr().err
 
 
 def test_report(people, file, tmp_path, capsys):
