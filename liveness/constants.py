@@ -1,5 +1,6 @@
-"""Values that many share; nothing of this project is imported here."""
+"""Values that many modules share. This module imports nothing of the project."""
 
+import enum
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent  # the folder of the scripts
@@ -36,3 +37,27 @@ RECIPE_OPTIONS = (
     *("simulate_attacks", "never_train"),
 )
 LEAST_BATCH = 8  # faces: both labels, and both with a view that is not there
+
+
+class Reason(enum.StrEnum):
+    """Why a face has no verdict yet, as advice to the person in front of the camera."""
+
+    LOOKING = "looking"  # more frames are needed, or another face is recognised first
+    LOOK_AHEAD = "look ahead"
+    HOLD_STILL = "hold still"
+    UPSIDE_DOWN = "upside down?"
+    TOO_FAR = "too far: come closer"
+    TOO_CLOSE = "too close: move back"
+    OUT_OF_PICTURE = "partly out of the picture"
+    TOO_DARK = "too dark: more light"
+    TOO_BRIGHT = "too bright: less light"
+    BLURRED = "blurred: hold still"
+    TURNED_AWAY = "turned away: look ahead"
+    # Movements of a challenge. The prompt adds the step: "2/3: blink".
+    BLINK = "blink"
+    TURN_LEFT = "turn your head to your left"
+    TURN_RIGHT = "turn your head to your right"
+    # Why a challenge failed.
+    FACE_LOST = "face lost"
+    TOO_LATE = "too late"
+    WRONG_MOVEMENT = "that was another movement"

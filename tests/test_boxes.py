@@ -90,7 +90,7 @@ def test_box_turned_inside_out_has_no_area():
 @pytest.mark.parametrize(
     ("box", "scale", "words"),
     [
-        pytest.param((3, 3, 3, 9), 1.0, "an area", id="empty box"),
+        pytest.param((3, 3, 3, 9), 1.0, "not empty", id="empty box"),
         pytest.param((0, 0, 4, 4), 0.0, "above 0", id="no scale"),
     ],
 )

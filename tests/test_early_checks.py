@@ -71,7 +71,7 @@ def last_line(script, options, capsys):
     ("options", "message"),
     [
         (["--output", "no/x.mp4"], "no folder for 'no/x.mp4': create 'no' first"),
-        (["--output", "folder.mp4"], "'folder.mp4' is a folder: expected the name"),
+        (["--output", "folder.mp4"], "'folder.mp4' is a folder: expected a file name"),
         (["--output", "/proc/x.mp4"], "cannot create a file in folder '/proc'"),
         (["--output", "file.txt/x.mp4"], "no folder for 'file.txt/x.mp4'"),
         (
@@ -101,13 +101,13 @@ def test_live_app(place, capsys, start, options, message):
         ("folder.mp4", "cannot read video 'folder.mp4'"),
         ("file.txt", "not a video file"),
         ("/dev/video_none", "no such camera: '/dev/video_none'; --list-cameras"),
-        ("ftp://camera", "bad camera address: it begins with none of http://"),
-        ("192.168.1.2:8080/video", "bad camera address: it begins with none of http"),
-        ("me:s3cret@" + 300 * "h", "bad camera address: it begins with none of"),
-        ("me:s3cret@host", "bad camera address: it begins with none of http://"),
-        ("rtsp:/me:s3cret@host/", "bad camera address: it begins with none of"),
-        ("rtsp://me:s3/cret@host/", "bad camera address: it has an @ behind"),
-        ("rtsp://me:s3 cret@host/", "bad camera address: it has a blank"),
+        ("ftp://camera", "bad camera address: it starts with none of http://"),
+        ("192.168.1.2:8080/video", "bad camera address: it starts with none of http"),
+        ("me:s3cret@" + 300 * "h", "bad camera address: it starts with none of"),
+        ("me:s3cret@host", "bad camera address: it starts with none of http://"),
+        ("rtsp:/me:s3cret@host/", "bad camera address: it starts with none of"),
+        ("rtsp://me:s3/cret@host/", "bad camera address: it contains an @ after"),
+        ("rtsp://me:s3 cret@host/", "bad camera address: it contains a space"),
     ],
 )
 def test_source(place, capsys, source, message):
@@ -128,8 +128,8 @@ def test_known_people_come_before_the_model(place, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["http://me:s3/cret@host/"], "it has an @ behind"),
-        (["host:8080"], "it begins with none of"),
+        (["http://me:s3/cret@host/"], "it contains an @ after"),
+        (["host:8080"], "it starts with none of"),
         (["http://host", "--output", "no/x.mp4"], "no folder for 'no/x.mp4'"),
     ],
 )
@@ -217,7 +217,7 @@ def test_usage_shows_no_piece_of_a_password(place, capsys, script, options, mess
         (
             enroll_faces,
             ["-i", "people", "--report", "people/Grace.jpg"],
-            "'people/Grace.jpg' is read and would be overwritten",
+            "'people/Grace.jpg' is an input and would be overwritten",
         ),
         (
             enroll_faces,

@@ -154,7 +154,7 @@ def test_somebody_behind_does_not_keep_a_picture_out(people, file, capsys):
 
     assert enroll("-i", people, "-e", file) == 0
 
-    assert f"{picture}: 1 smaller face passed over" in capsys.readouterr().err
+    assert f"{picture}: 1 smaller face skipped" in capsys.readouterr().err
     known = load_known(file)
     assert known.names.count("Grace") == 3
     distances = np.linalg.norm(known.encodings - known.encodings[-1], axis=1)
@@ -173,7 +173,7 @@ def test_somebody_else_in_a_persons_folder(people, file, capsys):
     assert enroll("-i", people, "-e", file) == 1
 
     error = capsys.readouterr().err
-    assert "two people under one name?" in error
+    assert "two people with the same name?" in error
     assert "other.jpg" in error
     assert load_known(file).names.count("Grace") == 2
 
@@ -195,7 +195,7 @@ def test_nothing_usable_leaves_no_file(tmp_path, file, capsys):
 def test_no_people(tmp_path, file, capsys, name):
     (tmp_path / "empty").mkdir()
     assert enroll("-i", tmp_path / name, "-e", file) == 1
-    assert "one folder per person" in capsys.readouterr().err
+    assert "one subfolder per person" in capsys.readouterr().err
     assert not file.exists()
 
 
@@ -209,7 +209,7 @@ def test_two_entries_with_one_name(people, file, capsys, other):
         except FileExistsError:
             pytest.skip("this file system does not tell upper from lower case")
     assert enroll("-i", people, "-e", file) == 1
-    assert "two people under one name" in capsys.readouterr().err
+    assert "two people with the same name" in capsys.readouterr().err
     assert not file.exists()
 
 
@@ -224,13 +224,13 @@ def test_a_name_that_differs_by_case_from_a_known_one(file, tmp_path, capsys):
 def test_unusable_names(tmp_path, file, capsys, name):
     (tmp_path / "people" / name).mkdir(parents=True)
     assert enroll("-i", tmp_path / "people", "-e", file) == 1
-    assert "no name for a person" in capsys.readouterr().err
+    assert "not a valid name" in capsys.readouterr().err
 
 
 def test_removing_a_name_with_a_slash(file, capsys):
     save_known(file, KnownFaces(("a",), np.zeros((1, 128))))
     assert enroll("-e", file, "--remove", "a/b") == 1
-    assert "no name for a person" in capsys.readouterr().err
+    assert "not a valid name" in capsys.readouterr().err
 
 
 def test_report(people, file, tmp_path, capsys):
@@ -268,7 +268,7 @@ def test_report_marks_the_tolerance_in_use(
         ("missing/report.png", "no folder for"),
         ("known faces", "is a folder"),
         ("encodings.npz", "two files would be written"),
-        ("known faces/Grace/1.jpg", "is read and would be overwritten"),
+        ("known faces/Grace/1.jpg", "is an input and would be overwritten"),
     ],
 )
 def test_report_that_cannot_be_written_is_refused_before_enrolling(
@@ -282,7 +282,7 @@ def test_report_that_cannot_be_written_is_refused_before_enrolling(
 def test_report_does_not_replace_the_people(people, file, capsys):
     file.write_bytes(b"x")
     assert enroll("-e", file, "--report", file) == 1
-    assert "is read and would be overwritten" in capsys.readouterr().err
+    assert "is an input and would be overwritten" in capsys.readouterr().err
 
 
 def test_report_needs_pairs(file, tmp_path, capsys):
@@ -306,4 +306,4 @@ def test_files_that_are_no_pictures_are_counted(tmp_path, caplog):
         (tmp_path / name).touch()
     caplog.set_level("INFO", logger="liveness")
     assert set(find_people(tmp_path)) == {"anna", "ben"}
-    assert "only pictures are read; passed over: 2 .txt, 1 .psd" in caplog.text
+    assert "only pictures are read; skipped: 2 .txt, 1 .psd" in caplog.text

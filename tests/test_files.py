@@ -144,14 +144,14 @@ def test_files_of_other_kinds_are_counted_in_one_line(tmp_path, caplog):
     assert len(listed(tmp_path / "a", tmp_path / "b")) == 3
 
     (record,) = caplog.records
-    assert "only pictures are read; passed over: 2 .txt" in record.getMessage()
-    assert "1 .json" in caplog.text and "1 without an ending" in caplog.text
+    assert "only pictures are read; skipped: 2 .txt" in record.getMessage()
+    assert "1 .json" in caplog.text and "1 without a suffix" in caplog.text
     assert "db" not in caplog.text and "csv" not in caplog.text
 
 
 def test_a_folder_without_any_says_what_is_in_it(tmp_path):
     put(tmp_path, "1.psd", "2.psd")
-    with pytest.raises(ImageError, match=r"no pictures in folder .*in it: 2 \.psd"):
+    with pytest.raises(ImageError, match=r"no pictures in folder .*it holds 2 \.psd"):
         listed(tmp_path)
 
 
@@ -159,7 +159,7 @@ def test_a_link_that_leads_nowhere_is_told(tmp_path, link, caplog):
     put(tmp_path, "1.png")
     link(tmp_path / "fake", tmp_path / "unplugged")
     assert listed(tmp_path) == [tmp_path / "1.png"]
-    assert f"link '{tmp_path / 'fake'}' leads nowhere" in caplog.text
+    assert f"broken link '{tmp_path / 'fake'}'" in caplog.text
 
 
 @pytest.mark.parametrize("suffix", [".mts", ".m2ts", ".flv", ".ogv", ".M2TS"])

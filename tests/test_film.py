@@ -165,7 +165,7 @@ class TestTimes:
         times = [frame.time_s for frame in frames_of(path)]
         assert times == pytest.approx(np.arange(30) / fps)
         (message,) = caplog.messages
-        assert name in message and f"{fps} frames per second are assumed" in message
+        assert name in message and f"assuming {fps} frames per second" in message
 
     def test_tracking_starts_anew_when_a_clock_goes_back(self):
         from apps import ScriptedClassifier, ScriptedDetector
@@ -225,7 +225,7 @@ class TestStreamsInAFile:
         assert len(frames) == 20
         assert frames[0].image.shape[1::-1] == max(first_wh, (200, 150))
         (message,) = caplog.messages
-        assert "a.ts holds 2 films" in message
+        assert "a.ts holds 2 videos" in message
 
     def test_a_joined_stream_that_goes_on_under_another_number_is_told(
         self, tmp_path, caplog
@@ -245,7 +245,7 @@ class TestStreamsInAFile:
         (tmp_path / "a.ts").write_bytes(b"".join(parts))
         assert_shows(frames_of(tmp_path / "a.ts"), moving_bars(20))
         (message,) = caplog.messages
-        assert "a.ts holds 2 films" in message
+        assert "a.ts holds 2 videos" in message
 
     @pytest.mark.parametrize("with_cover", [True, False])
     def test_a_song_is_no_film(self, tmp_path, cover, with_cover, capsys):
@@ -262,7 +262,7 @@ class TestStreamsInAFile:
             frame.sample_rate = 8000
             output.mux(sound.encode(frame))
             output.mux(sound.encode(None))
-        with pytest.raises(SourceError, match="and no film") as error:
+        with pytest.raises(SourceError, match="no video") as error:
             VideoFile(tmp_path / "a.m4a")
         assert ("cover" in str(error.value)) == with_cover
 

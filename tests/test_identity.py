@@ -210,10 +210,10 @@ BAD_FILES = {
     "old pickle": (pickle.dumps({"names": ["a"]}, protocol=0), "not an .npz file"),
     "pickle inside": (
         npz(**good_arrays(names=np.array(["a"], dtype=object))),
-        "damaged or foreign",
+        "damaged or has another format",
     ),
     "cut off": (npz(**good_arrays())[:-60], "not an .npz file"),
-    "foreign": (npz(x=np.zeros(3)), "not a file of enroll_faces.py"),
+    "foreign": (npz(x=np.zeros(3)), "not written by enroll_faces.py"),
     "older": (npz(**good_arrays(version=np.array(0))), "format version 0, expected 1"),
     "newer": (npz(**good_arrays(version=np.array(2))), "format version 2, expected 1"),
     "no names": (
@@ -227,7 +227,10 @@ BAD_FILES = {
         npz(**good_arrays(encodings=np.full((1, 128), np.nan))),
         "not a number",
     ),
-    "name with escape": (npz(**good_arrays(names=np.array(["a\x1b[2J"]))), "no name"),
+    "name with escape": (
+        npz(**good_arrays(names=np.array(["a\x1b[2J"]))),
+        "not a valid name",
+    ),
     "number as name": (npz(**good_arrays(names=np.array([7]))), "damaged"),
 }
 
@@ -259,7 +262,7 @@ def test_flipped_bytes_never_crash(tmp_path):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(EncodingsError, match="makes one"):
+    with pytest.raises(EncodingsError, match="create it with"):
         load_known(tmp_path / "none.npz")
 
 
@@ -269,7 +272,7 @@ def test_names_are_normalised():
 
 @pytest.mark.parametrize("name", ["", " ", "a/b", "a\\b", "..", "a\nb", "x" * 101])
 def test_bad_names(name):
-    with pytest.raises(IdentityError, match="no name for a person"):
+    with pytest.raises(IdentityError, match="not a valid name"):
         checked_name(name)
 
 

@@ -207,7 +207,7 @@ def test_verify_the_nearest(
     out, err = capsys.readouterr()
     found = json.loads(out)
     assert len(found["faces"]) == 2 and found["verify"]["failed"] == failed
-    assert f"{picture}: 1 smaller face passed over" in err
+    assert f"{picture}: 1 smaller face skipped" in err
 
 
 def test_verify_somebody_behind_does_not_open(judge, tmp_path):

@@ -252,14 +252,15 @@ def test_a_bomb_is_refused_at_once(name):
 def test_many_pixels_on_allowed_sides_are_refused():
     file = io.BytesIO()
     Image.new("1", (16_384, 16_384)).save(file, "PNG")
-    assert "201 million in all" in refusal(file.getvalue())
+    assert "201 million in total" in refusal(file.getvalue())
 
 
 @pytest.mark.parametrize("name", ["webp", "png", "gif", "tiff"])
 def test_a_bomb_within_the_limit_is_refused_by_what_it_unpacks_to(name):
     data = encoded(Image.new("L", (9000, 9000)), name)
     start = time.perf_counter()
-    assert "9000x9000 pixels" in (words := refusal(data)) and "no photograph" in words
+    words = refusal(data)
+    assert "9000x9000 pixels" in words and "not a photograph" in words
     assert time.perf_counter() - start < 0.2
 
 

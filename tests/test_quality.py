@@ -101,5 +101,5 @@ def test_without_dlib_no_face_is_turned_and_it_is_said_once(
     _five_point_predictor.cache_clear()
     monkeypatch.setitem(sys.modules, "dlib", None)
     assert face_problem(portrait, BOX) == face_problem(portrait, BOX) == ""
-    assert [record.message[:11] for record in caplog.records] == ["cannot tell"]
+    assert [record.message[:13] for record in caplog.records] == ["cannot detect"]
     _five_point_predictor.cache_clear()

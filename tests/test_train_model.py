@@ -299,7 +299,7 @@ def test_poor_dataset_trains_and_says_what_is_poor(
         (["-p", "no/plot.png"], "no folder for 'no/plot.png': create 'no' first"),
         (["-c", "no/cm.png"], "no folder for 'no/cm.png': create 'no' first"),
         (["-p", "folder"], "'folder' is a folder"),
-        (["-p", "x.png", "-c", "x.png"], "choose two names"),
+        (["-p", "x.png", "-c", "x.png"], "choose different names"),
         (["-m", "."], "'.' is a folder"),
         (["-m", "le.pickle", "-l", "le.pickle"], "written to 'le.pickle'"),
         (["-m", "m.h5", "-p", "m.onnx"], "two files would be written to 'm.onnx'"),
@@ -328,7 +328,7 @@ def test_no_result_replaces_what_is_read(start, tmp_path, capsys, monkeypatch, p
     monkeypatch.setattr("liveness.workflow.train.read_dataset", refuse_training)
 
     assert start("data", options=["-p", plot, "--threshold-from", "scores.csv"]) == 1
-    assert f"'{plot}' is read and would be overwritten" in capsys.readouterr().err
+    assert f"'{plot}' is an input and would be overwritten" in capsys.readouterr().err
     assert (tmp_path / plot).read_text() == "to be read"
 
 

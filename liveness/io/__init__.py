@@ -1,8 +1,8 @@
-"""Files on disk: pictures, tables, and results that appear whole or not at all.
+"""Files on disk: pictures, tables and atomically written results.
 
 - ``files``: list inputs, check outputs before a long run, write atomically
-- ``images``, ``image_formats``: read and write pictures; refuse what is damaged or huge
-- ``tables``: CSV files, also those that another program saved again
+- ``images``, ``image_formats``: read and write pictures; reject damaged and huge ones
+- ``tables``: CSV files, including those saved by a spreadsheet program
 - ``locks``: one process at a time in an output folder
 
 Imported elsewhere: ``write_atomically``, ``check_output_files``,

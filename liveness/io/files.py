@@ -1,4 +1,4 @@
-"""Files as users name them, and files written as a whole or not at all."""
+"""List input files, check output files and write files atomically."""
 
 import contextlib
 import logging
@@ -15,28 +15,28 @@ VIDEO_SUFFIXES = (
     *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),
     *(".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"),
 )
-# Files that are at home beside others: the table of crops, what Windows leaves.
+# Files that belong beside the data: the table of crops, and what Windows creates.
 _COMPANIONS = ("crops.csv", "desktop.ini", "readme.md", "thumbs.db")
 
 logger = logging.getLogger(__name__)
 
 
 def check_output_files(paths: Iterable[Path], *, inputs: Iterable[Path] = ()) -> None:
-    """Refuse, before long work, files that could not be written after it.
+    """Check, before a long run, that its output files can be written.
 
     Args:
-        paths: What will be written.
-        inputs: Files that are read and have to stay.
+        paths: Files that will be written.
+        inputs: Files that are read and must not be overwritten.
 
     Raises:
-        OutputError: If the folder of one is missing or cannot be written, one is a
-            folder, two have the same name, or one is an input.
+        OutputError: If a folder is missing or not writable, a path is a folder, two
+            paths are the same file, or a path is an input.
     """
     paths = list(paths)
-    # Finding the inputs may walk through a dataset: once, and only if need be.
-    found = inputs if any(path.exists() for path in paths) else ()
-    kept = {_identity(path) for path in found if path.exists()}
-    seen = set()
+    # Listing the inputs may walk a whole dataset, so it is done only when needed.
+    candidates = inputs if any(path.exists() for path in paths) else ()
+    protected = {_identity(path) for path in candidates if path.exists()}
+    targets = set()
     for path in paths:
         folder = path.absolute().parent
         if folder.exists() and not folder.is_dir():
@@ -44,16 +44,16 @@ def check_output_files(paths: Iterable[Path], *, inputs: Iterable[Path] = ()) ->
         if not folder.is_dir():
             raise OutputError(f"no folder for '{path}': create '{path.parent}' first")
         if path.is_dir():
-            raise OutputError(f"'{path}' is a folder: expected the name of a file")
-        if path.resolve() in seen:
+            raise OutputError(f"'{path}' is a folder: expected a file name")
+        if path.resolve() in targets:
             raise OutputError(
-                f"two files would be written to '{path}': choose two names"
+                f"two files would be written to '{path}': choose different names"
             )
-        if path.exists() and _identity(path) in kept:
+        if path.exists() and _identity(path) in protected:
             raise OutputError(
-                f"'{path}' is read and would be overwritten: choose another name"
+                f"'{path}' is an input and would be overwritten: choose another name"
             )
-        seen.add(path.resolve())
+        targets.add(path.resolve())
     for folder in {path.resolve().parent for path in paths if not _is_device(path)}:
         try:
             tempfile.TemporaryFile(dir=folder).close()
@@ -67,15 +67,15 @@ def check_output_files(paths: Iterable[Path], *, inputs: Iterable[Path] = ()) ->
 def check_any_exists(
     paths: Iterable[Path], *, kind: str, error: type[LivenessError]
 ) -> None:
-    """Refuse, before anything is loaded, files and folders none of which is there.
+    """Check, before anything is loaded, that at least one input exists.
 
     Args:
-        paths: As the user gave them.
-        kind: What one of them is called in a message: "image".
-        error: What is raised.
+        paths: Files and folders as the user gave them.
+        kind: What messages call one of them, such as "image".
+        error: Type of the error to raise.
 
     Raises:
-        LivenessError: The given one.
+        LivenessError: If none of the paths exists; its type is ``error``.
     """
     paths = list(paths)
     if not any(path.exists() for path in paths):
@@ -84,10 +84,10 @@ def check_any_exists(
 
 
 def make_output_folder(folder: Path) -> None:
-    """Create a folder, before long work, or see that it can be written.
+    """Create an output folder, or check that an existing one is writable.
 
     Raises:
-        OutputError: If it cannot be created or written.
+        OutputError: If the folder cannot be created or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -104,18 +104,18 @@ def make_output_folder(folder: Path) -> None:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that its name only ever shows the whole content.
+    """Write a file atomically: it has either its old content or all of the new.
 
-    The bytes go to a hidden ``.part`` file in the same folder, which then takes
-    the name. A full disk or a killed process leaves an older file as it was. Behind a
-    link the file that it leads to is replaced; into a device or pipe is written.
+    The bytes go to a hidden ``.part`` file in the same folder, which is then renamed.
+    A full disk or a killed process leaves an existing file unchanged. A symbolic link
+    is followed, and its target is replaced. A device or pipe is written directly.
 
     Args:
         path: File to create or replace; its folder must exist.
         data: The whole content.
 
     Raises:
-        OSError: If the folder cannot be written or the disk is full.
+        OSError: If the folder is not writable or the disk is full.
     """
     if _is_device(path):
         path.write_bytes(data)
@@ -125,30 +125,33 @@ def write_atomically(path: Path, data: bytes) -> None:
     try:
         part.write_bytes(data)
         os.replace(part, target)
-    except BaseException as error:  # also Ctrl-C: never leave the part behind
-        with contextlib.suppress(OSError):  # a read-only disk says so here, too
+    except BaseException as error:  # Ctrl-C as well: the part never stays behind
+        with contextlib.suppress(OSError):  # a read-only disk fails here as well
             part.unlink()
         if isinstance(error, OSError):
-            error.filename, error.filename2 = str(path), None  # the name users know
+            error.filename, error.filename2 = (
+                str(path),
+                None,
+            )  # the name users know
         raise
 
 
 def move_new(source: Path, path: Path) -> None:
-    """Give a file a name that must not exist yet, whole or not at all.
+    """Move a file to a name that must not exist yet; nothing is ever half there.
 
     Args:
         source: The file, on the same disk.
         path: Its new name; the folder must exist.
 
     Raises:
-        FileExistsError: If there is such a file; both stay as they are.
-        OSError: If the folder cannot be written.
+        FileExistsError: If the name is taken; both files stay unchanged.
+        OSError: If the folder is not writable.
     """
     try:
         os.link(source, path)
     except FileExistsError:
         raise
-    except OSError:  # a file system without links, such as a memory card's
+    except OSError:  # no hard links on this file system, e.g. a memory card's
         path.open("xb").close()
         os.replace(source, path)
     else:
@@ -162,140 +165,139 @@ def list_files(
     kind: str,
     error: type[LivenessError],
 ) -> list[Path]:
-    """The files that a user means by files and folders.
+    """List the files that the given files and folders stand for.
 
-    A file is taken as it is, whatever its name and even when it is missing, so
-    that reading it tells what is wrong. A folder stands for the files with one of
-    the suffixes in it and below it, in natural order (2.jpg before 10.jpg), as
-    ``walk`` finds them. No file is listed twice; what else was there is counted in
-    one line.
+    A file is listed whatever its name, even if it is missing: the error then comes
+    from reading it. A folder stands for the files with one of the suffixes in it and
+    below it, as ``walk`` yields them, in natural order (2.jpg before 10.jpg). No file
+    is listed twice. One log line counts the files that were skipped.
 
     Args:
         paths: Files and folders.
-        suffixes: Lower-case endings of the files in a folder.
-        kind: What the files are called in a message: "pictures".
-        error: What is raised.
+        suffixes: Lower-case suffixes of the files to list in a folder.
+        kind: What messages call the files, such as "pictures".
+        error: Type of the error to raise.
 
     Raises:
-        LivenessError: The given one, if a folder holds no such file.
+        LivenessError: If a folder holds no such file; its type is ``error``.
     """
-    listed: dict[Path, None] = {}
-    seen: set[str] = set()
+    files: dict[Path, None] = {}
+    real_paths: set[str] = set()
     others: list[Path] = []
     for path in map(Path, paths):
         if not path.is_dir():
-            listed.setdefault(path)
-            seen.add(os.path.realpath(path))
+            files.setdefault(path)
+            real_paths.add(os.path.realpath(path))
             continue
-        inside = dict(walk(path))
-        wanted = {one for one in inside if one.suffix.lower() in suffixes}
-        rest = inside.keys() - wanted
-        if not wanted:
-            there = f"; in it: {_describe(rest)}" if _describe(rest) else ""
+        content = dict(walk(path))
+        matches = {file for file in content if file.suffix.lower() in suffixes}
+        rest = content.keys() - matches
+        if not matches:
+            summary = f"; it holds {_describe(rest)}" if _describe(rest) else ""
             raise error(
                 f"no {kind} in folder '{path}': expected files ending in "
-                f"{', '.join(suffixes)}{there}"
+                f"{', '.join(suffixes)}{summary}"
             )
         others += rest
-        own: dict[str, Path] = {}  # a file goes by its own name rather than a link's
+        names: dict[str, Path] = {}  # a file's own name wins over that of a link to it
         for file in sorted(
-            wanted, key=lambda one: (one.is_symlink(), natural_key(one))
+            matches, key=lambda file: (file.is_symlink(), natural_key(file))
         ):
-            own.setdefault(inside[file], file)
-        new = own.keys() - seen
-        seen |= new
-        listed |= dict.fromkeys(sorted((own[real] for real in new), key=natural_key))
+            names.setdefault(content[file], file)
+        new = names.keys() - real_paths
+        real_paths |= new
+        files |= dict.fromkeys(sorted((names[real] for real in new), key=natural_key))
     tell_of_others(others, kind=kind)
-    return list(listed)
+    return list(files)
 
 
 def tell_of_others(paths: Iterable[Path], *, kind: str) -> None:
-    """Count in one line the files of other kinds that lay beside those listed."""
-    if described := _describe(paths):
-        logger.info("only %s are read; passed over: %s", kind, described)
+    """Log how many files of other kinds were skipped; ``kind`` names those read."""
+    if summary := _describe(paths):
+        logger.info("only %s are read; skipped: %s", kind, summary)
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, str]]:
-    """The files in a folder and below it, hidden ones left out.
+    """Walk the files in a folder and below it; hidden files are skipped.
 
-    Links to folders and files are followed, under the name that the link has. A
-    folder with two names is walked once, if it can be under its own; a link that
-    leads back to where it lies is not followed.
+    Symbolic links to folders and files are followed and keep the link's name. A
+    folder that is reachable under two names is walked once, under its own name if
+    possible. A link to a folder that contains it is not followed.
 
     Args:
-        folder: Must exist; it may be hidden or a link itself.
+        folder: An existing folder; it may be hidden or a symbolic link itself.
 
     Yields:
-        Each file under the name that the user sees, and its real path.
+        The path of each file as the user sees it, and its real path.
     """
     root = os.path.realpath(folder)
-    walked: set[str] = set()
-    waiting = [(folder, root)]
-    while waiting:
+    visits: set[str] = set()
+    queue = [(folder, root)]
+    while queue:
         links: list[Path] = []
-        for start, real in waiting:
-            yield from _walk_one(start, real, walked, links)
-        waiting = [(link, os.path.realpath(link)) for link in sorted(links)]
-        waiting = [one for one in waiting if not _loops(*one, root)]
+        for start, real in queue:
+            yield from _walk_folder(start, real, visits, links)
+        targets = [(link, os.path.realpath(link)) for link in sorted(links)]
+        queue = [(link, real) for link, real in targets if not _loops(link, real, root)]
 
 
-def _walk_one(
-    folder: Path, real: str, walked: set[str], links: list[Path]
+def _walk_folder(
+    folder: Path, real: str, visits: set[str], links: list[Path]
 ) -> Iterator[tuple[Path, str]]:
-    """The files in a folder that was not walked yet; adds the links to folders."""
-    if real in walked:
+    """Walk a folder unless it was visited; links to folders are added to ``links``."""
+    if real in visits:
         return
-    walked.add(real)
+    visits.add(real)
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        logger.warning("warning: cannot look into folder '%s': %s", folder, reason)
+        logger.warning("warning: cannot read folder '%s': %s", folder, reason)
         return
     for entry in entries:
-        path, inside = folder / entry.name, os.path.join(real, entry.name)
+        path, real_path = folder / entry.name, os.path.join(real, entry.name)
         if entry.name.startswith("."):
             continue
         if not entry.is_symlink():
             if entry.is_dir():
-                # In Windows a junction is no link and may lead back all the same.
-                yield from _walk_one(path, os.path.realpath(path), walked, links)
+                # A Windows junction is not a symbolic link, and yet may form a loop.
+                yield from _walk_folder(path, os.path.realpath(path), visits, links)
             elif entry.is_file():
-                yield path, inside
+                yield path, real_path
         elif path.is_dir():
             links.append(path)
         elif path.is_file():
             yield path, os.path.realpath(path)
         elif not path.exists():
-            logger.warning("warning: link '%s' leads nowhere; passed over", path)
+            logger.warning("warning: skipped the broken link '%s'", path)
 
 
 def _loops(link: Path, target: str, root: str) -> bool:
-    """Whether a link leads to a folder that it lies in."""
-    places = (root, os.path.realpath(link.parent))
-    return any(Path(place).is_relative_to(target) for place in places)
+    """Tell whether a link leads to a folder that contains it."""
+    parents = (root, os.path.realpath(link.parent))
+    return any(Path(parent).is_relative_to(target) for parent in parents)
 
 
 def _describe(paths: Iterable[Path]) -> str:
-    """Files by their endings, most first: ``12 .txt, 1 .json``; companions left out."""
-    counted = (path for path in paths if path.name.lower() not in _COMPANIONS)
-    endings = Counter(path.suffix.lower() or "without an ending" for path in counted)
-    ordered = sorted(endings.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{count} {ending}" for ending, count in ordered)
+    """Count files by suffix, except _COMPANIONS: ``12 .txt, 1 .json``."""
+    names = (path for path in paths if path.name.lower() not in _COMPANIONS)
+    counts = Counter(path.suffix.lower() or "without a suffix" for path in names)
+    ranking = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{count} {suffix}" for suffix, count in ranking)
 
 
 def _is_device(path: Path) -> bool:
-    """Whether a name is of something that is written to and cannot be replaced."""
+    """Tell whether a path is a device or pipe, which cannot be replaced by a file."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    """What two names of one file have in common."""
+    """Return a key that is equal for all names of one file."""
     status = path.stat()
     return status.st_dev, status.st_ino
 
 
 def natural_key(path: Path) -> list[tuple[int, str]]:
-    """Sort key that orders numbers in names by value: 2.jpg before 10.jpg."""
+    """Return a sort key that orders numbers by value: 2.jpg before 10.jpg."""
     pieces = re.findall(r"\d+|\D+", str(path))
     return [(int(p), "") if p.isdecimal() else (-1, p.lower()) for p in pieces]

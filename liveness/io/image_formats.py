@@ -1,7 +1,7 @@
-"""What a picture's header says, and whether its data is whole.
+"""Read the header of a picture and check that its data is complete.
 
-Both are looked at before OpenCV decodes: it fills what is missing or damaged with
-grey, and allocates whatever a header asks for.
+Both happen before OpenCV decodes the picture: OpenCV fills missing or damaged parts
+with grey, and allocates whatever a header asks for.
 """
 
 import contextlib
@@ -21,41 +21,42 @@ from liveness.processes import silent_libraries
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# Of Pillow's formats those that photographs are kept in, in the order in which they
-# are tried: the first six are imported together, the rest only if none fits.
+# Pillow's names of the formats that photographs are stored in. Pillow tries them in
+# this order: it imports the first six together, the rest only if none of them fits.
 _FORMATS = (
     *("PNG", "JPEG", "BMP", "DIB", "GIF", "PPM"),
     *("WEBP", "TIFF", "AVIF", "JPEG2000", "SUN"),
 )
 _ISO_MEDIA = b"ftyp"  # at byte 4 of HEIC and AVIF; their brand follows
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_START_BYTES = 16  # by which Pillow tells formats apart
-_PNG_DATA = b"IDAT"  # at byte 37 of one with pixels and nothing else
-_PNG_END = b"IEND\xaeB`\x82"  # with its checksum
-_SAME_VIEW = "Undefined"  # MPO kind of a gain map or preview, which phones add
+_START_BYTES = 16  # Pillow recognises a format by these
+_PNG_DATA = b"IDAT"  # at byte 37 of a file with pixels and no metadata
+_PNG_END = b"IEND\xaeB`\x82"  # chunk name and checksum
+_SAME_VIEW = "Undefined"  # MPO type of the gain maps and previews that phones add
 
 _ORIENTATION = 0x0112  # EXIF tag
-_SIDEWAYS = (5, 6, 7, 8)  # its values for rows that are the scene's columns
-_FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}  # cv2.flip's code, after that
+_SIDEWAYS = (5, 6, 7, 8)  # its values for pictures that lie on their side
+# Codes of cv2.flip, which is applied after the transposition.
+_FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
 
-# What libjpeg-turbo says of a picture that is whole (jerror.h), and simplejpeg of one
-# that it does not know. All else is damage.
+# Warnings of libjpeg-turbo (jerror.h) about an intact picture, and of simplejpeg about
+# an unknown kind of picture. Any other warning means damage.
 _JPEG_HARMLESS = re.compile(
     "bad ICC|JFIF revision|Adobe color|Invalid SOS param|Inconsistent progression|"
     "subsampling level"
 )
-_JPEG_LEFT_OVER = re.compile("([0-9]+) extraneous bytes before marker 0x([0-9a-f]+)")
+_JPEG_SURPLUS = re.compile("([0-9]+) extraneous bytes before marker 0x([0-9a-f]+)")
 _JPEG_END = b"\xff\xd9"
-_JPEG_PADDING = 16  # bytes too many that do not tell of damage
+_JPEG_PADDING = 16  # this many extra bytes are no sign of damage
 
 logger = logging.getLogger(__name__)
 
 
 def open_picture(data: bytes, name: str) -> "Image":
-    """Read the header of a picture, in little time and memory.
+    """Read the header of a picture without decoding its pixels.
 
     Raises:
-        ImageError: If it is no picture, or is cut off within its header.
+        ImageError: If the data is not a picture, or the header is cut off.
     """
     image_module = _pillow()
     formats = _FORMATS
@@ -64,29 +65,30 @@ def open_picture(data: bytes, name: str) -> "Image":
         formats = ("AVIF", "HEIF")
     try:
         return image_module.open(io.BytesIO(data), formats=formats)
-    except Exception as error:  # the formats raise whatever they stumble over
+    except Exception as error:  # Pillow's plug-ins raise errors of many types
         openers = image_module.OPEN
-        starts = [openers[one][1] for one in formats if one in openers]
-        if any(fits and fits(data[:_START_BYTES]) is True for fits in starts):
+        checks = [openers[key][1] for key in formats if key in openers]
+        if any(check and check(data[:_START_BYTES]) is True for check in checks):
             raise damaged(name) from error
         raise ImageError(f"cannot read image '{name}': not an image file") from error
 
 
 def decode(picture: "Image", data: bytes, name: str) -> np.ndarray:
-    """The pixels of a whole picture, turned as its EXIF data says.
+    """Decode a picture and apply its EXIF orientation.
 
     Args:
-        picture: Its header, from ``open_picture``.
+        picture: Header from ``open_picture``.
         data: The whole file.
-        name: What an error message calls the picture.
+        name: What error messages call the picture.
 
     Returns:
         (H, W, 3) uint8, BGR.
 
     Raises:
-        ImageError: If it is cut off, damaged or of a kind that is not read.
+        ImageError: If the picture is cut off, damaged or of an unsupported kind.
     """
-    if picture.format in ("AVIF", "HEIF"):  # OpenCV reads no HEIC and turns no AVIF
+    # OpenCV cannot read HEIC and ignores the orientation of AVIF.
+    if picture.format in ("AVIF", "HEIF"):
         return _decode_turned(picture, data, name)
     if picture.format in ("JPEG", "MPO") and picture.mode != "CMYK":
         image = _decode_sound_jpeg(picture, data)
@@ -95,24 +97,25 @@ def decode(picture: "Image", data: bytes, name: str) -> np.ndarray:
     is_quiet = _check_whole(picture, data, name)
     with contextlib.nullcontext() if is_quiet else silent_libraries():
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if image is None or image.ndim != 3:  # a grey PFM stays one of floats
+    if image is None or image.ndim != 3:  # a grey PFM decodes to floats
         raise damaged(name)
     return image
 
 
 def has_others(picture: "Image") -> bool:
-    """Whether the file holds further pictures: frames, pages or views."""
+    """Tell whether the file holds further pictures: frames, pages or views."""
     try:
         if picture.format == "MPO":
-            kinds = [one["Attribute"]["MPType"] for one in picture.mpinfo[0xB002][1:]]
+            entries = picture.mpinfo[0xB002][1:]
+            kinds = [entry["Attribute"]["MPType"] for entry in entries]
             return any(kind.startswith("Multi-Frame") for kind in kinds)
         return getattr(picture, "is_animated", False)
-    except Exception:  # what follows the first one is damaged
+    except Exception:  # the data after the first picture is damaged
         return False
 
 
 def damaged(name: str) -> ImageError:
-    """The error for a picture that starts as one and cannot be decoded."""
+    """Return the error for a picture that is recognised but cannot be decoded."""
     return ImageError(
         f"cannot read image '{name}': it is cut off or damaged; copy or download it "
         "again, or save it as PNG"
@@ -120,14 +123,14 @@ def damaged(name: str) -> ImageError:
 
 
 def _pillow() -> ModuleType:
-    """Pillow, which tells nothing to the terminal and leaves sizes to the caller.
+    """Import Pillow and make it silent, strict, and without a size limit of its own.
 
-    Others in the process set it up as well: face_recognition makes it read what is
-    cut off. So it is set each time.
+    Other libraries in the process change these settings (face_recognition allows
+    truncated pictures), so they are set on each call.
     """
     from PIL import Image, ImageFile
 
-    Image.MAX_IMAGE_PIXELS = None  # it would refuse without telling the size
+    Image.MAX_IMAGE_PIXELS = None  # its own error does not state the size
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
@@ -135,22 +138,22 @@ def _pillow() -> ModuleType:
 
 
 def _register_heif(name: str) -> None:
-    """Let Pillow read HEIC; ImageError where the package for it is missing."""
+    """Let Pillow read HEIC; raise ImageError if pillow-heif is not installed."""
     try:
         import pillow_heif
     except ImportError as error:
         raise ImageError(
-            f"cannot read image '{name}': HEIC needs pillow-heif: "
-            "pip install -r requirements.txt, or save it as JPEG"
+            f"cannot read image '{name}': HEIC needs pillow-heif; run: pip install "
+            "-r requirements.txt, or save the picture as JPEG"
         ) from error
     pillow_heif.register_heif_opener()
 
 
 def _check_whole(picture: "Image", data: bytes, name: str) -> bool:
-    """Refuse a damaged picture where its format can tell.
+    """Reject a damaged picture, if damage can be detected in its format.
 
     Returns:
-        Whether OpenCV decodes it without a line on the terminal.
+        True if OpenCV decodes the picture without printing warnings.
     """
     if picture.format in ("JPEG", "MPO"):
         return _check_jpeg(data, name)
@@ -158,7 +161,7 @@ def _check_whole(picture: "Image", data: bytes, name: str) -> bool:
         if picture.format == "PNG":
             picture.verify()
             return data[37:41] == _PNG_DATA and data.endswith(_PNG_END)
-        if picture.format == "TIFF":  # of one OpenCV shows what is left
+        if picture.format == "TIFF":  # OpenCV decodes a damaged TIFF in part
             with silent_libraries():
                 picture.load()
     except Exception as error:  # as in open_picture
@@ -167,9 +170,9 @@ def _check_whole(picture: "Image", data: bytes, name: str) -> bool:
 
 
 def _decode_sound_jpeg(picture: "Image", data: bytes) -> np.ndarray | None:
-    """The pixels of a JPEG, those that OpenCV gives; None if libjpeg says anything.
+    """Decode a JPEG to the pixels OpenCV would give; None if libjpeg warns.
 
-    Both decode with libjpeg-turbo, but this tells of damage on the way.
+    Both decode with libjpeg-turbo, but only simplejpeg reports damage.
     """
     import simplejpeg
     from PIL import Image
@@ -182,13 +185,13 @@ def _decode_sound_jpeg(picture: "Image", data: bytes) -> np.ndarray | None:
     try:
         exif.load(picture.info.get("exif", b""))
         orientation = exif.get(_ORIENTATION, 1)
-    except Exception:  # damaged; no pixel depends on it
-        return None  # OpenCV reads it in its own way
+    except Exception:  # damaged EXIF data; the pixels are intact
+        return None  # OpenCV reads the EXIF data in its own way
     return _turned(image, orientation)
 
 
 def _turned(image: np.ndarray, orientation: int) -> np.ndarray:
-    """A picture turned and mirrored as its EXIF orientation asks for."""
+    """Rotate and mirror a picture according to its EXIF orientation."""
     if orientation in _SIDEWAYS:
         image = cv2.transpose(image)
     if orientation in _FLIPS:
@@ -197,25 +200,25 @@ def _turned(image: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _check_jpeg(data: bytes, name: str) -> bool:
-    """Refuse a JPEG that lacks a part; whether libjpeg has nothing to say of it."""
-    words = _jpeg_warning(data)
-    left_over = _JPEG_LEFT_OVER.search(words)
-    if left_over:
-        count, marker = int(left_over[1]), int(left_over[2], 16)
-        if _is_picture_data(data, count, marker, words):
+    """Reject a JPEG with missing data; return True if libjpeg has no warning."""
+    warning = _jpeg_warning(data)
+    surplus = _JPEG_SURPLUS.search(warning)
+    if surplus:
+        count, marker = int(surplus[1]), int(surplus[2], 16)
+        if _is_picture_data(data, count, marker, warning):
             raise damaged(name)
-        logger.warning("warning: '%s' may be damaged: %s", name, words)
-    elif words and not _JPEG_HARMLESS.search(words):
+        logger.warning("warning: '%s' may be damaged: %s", name, warning)
+    elif warning and not _JPEG_HARMLESS.search(warning):
         raise damaged(name)
-    return not words
+    return not warning
 
 
 def _jpeg_warning(data: bytes) -> str:
-    """The first thing that libjpeg says of a JPEG; empty if it is in order."""
+    """Return the first warning of libjpeg about a JPEG; empty if there is none."""
     import simplejpeg
 
     try:
-        # Grey and an eighth of the size: reads every bit and makes little of them.
+        # Grey at an eighth of the size: reads all the data but computes few pixels.
         simplejpeg.decode_jpeg(
             data, "GRAY", min_height=1, min_width=1, min_factor=8, strict=True
         )
@@ -224,17 +227,17 @@ def _jpeg_warning(data: bytes) -> str:
     return ""
 
 
-def _is_picture_data(data: bytes, count: int, marker: int, words: str) -> bool:
-    """Whether the bytes that no pixel needed tell of damage before them.
+def _is_picture_data(data: bytes, count: int, marker: int, warning: str) -> bool:
+    """Tell whether extra bytes are compressed pixels, left over because of damage.
 
-    Some phones write a few bytes too many, zeros or text. Behind a damaged part the
-    rest of a picture can fit too early, and then compressed data is left over.
+    Some phones write a few extra bytes, zeros or text. After a damaged part, however,
+    the decoder can reach the last pixel too early, and compressed data remains.
     """
     from PIL import JpegImagePlugin
 
-    # Pillow stops where the pixels begin; of the header alone they would be missing.
+    # Pillow stops where the compressed pixels begin.
     start = JpegImagePlugin.JpegImageFile(io.BytesIO(data)).fp.tell()
-    is_in_header = _jpeg_warning(data[:start] + _JPEG_END) == words
+    is_in_header = _jpeg_warning(data[:start] + _JPEG_END) == warning
     if is_in_header or count <= _JPEG_PADDING:
         return False
     end = data.find(bytes((0xFF, marker)), start)
@@ -244,19 +247,19 @@ def _is_picture_data(data: bytes, count: int, marker: int, words: str) -> bool:
 
 
 def _decode_turned(picture: "Image", data: bytes, name: str) -> np.ndarray:
-    """The pixels of a picture that Pillow decodes: (H, W, 3) uint8, BGR."""
+    """Decode a picture with Pillow and turn it upright: (H, W, 3) uint8, BGR."""
     from PIL import ImageOps
 
     try:
         with silent_libraries():
-            turned = ImageOps.exif_transpose(picture).convert("RGB")
+            upright = ImageOps.exif_transpose(picture).convert("RGB")
             if picture.format == "AVIF" and cv2.haveImageWriter(".avif"):
-                # Of a damaged one Pillow shows what is left, OpenCV nothing.
-                whole = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-                if whole is None:
+                # Pillow decodes a damaged AVIF in part; OpenCV rejects it.
+                image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+                if image is None:
                     raise damaged(name)
     except ImageError:
         raise
     except Exception as error:  # as in open_picture
         raise damaged(name) from error
-    return cv2.cvtColor(np.asarray(turned), cv2.COLOR_RGB2BGR)
+    return cv2.cvtColor(np.asarray(upright), cv2.COLOR_RGB2BGR)

@@ -1,7 +1,7 @@
-"""A folder kept to one process while it writes there.
+"""Lock a folder so that only one process at a time writes to it.
 
-The lock is the operating system's: it ends with the process, however that ends, so a
-killed run leaves none that holds.
+The operating system holds the lock and releases it when the process ends, however it
+ends, so a killed run leaves no stale lock behind.
 """
 
 import contextlib
@@ -19,20 +19,21 @@ except ImportError:  # Windows
 
     fcntl = None
 
-WINDOWS_NAME = ".lock"  # Windows locks no folders; elsewhere there is no such file
+WINDOWS_NAME = ".lock"  # Windows only, where a folder itself cannot be locked
 
 
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Keep a folder to this process until the block is left.
+    """Lock a folder for the duration of the ``with`` block.
 
-    Where the file system has no locks, as some network drives, nothing is kept.
+    On a file system without locks, such as some network drives, this does nothing.
 
     Args:
-        folder: It must exist.
+        folder: An existing folder.
 
     Raises:
-        OutputError: If another process, or another block of this one, has it.
+        OutputError: If another process, or another block of this process, holds the
+            lock.
     """
     if fcntl is None:
         descriptor = os.open(folder / WINDOWS_NAME, os.O_RDWR | os.O_CREAT)
@@ -41,25 +42,25 @@ def lock_folder(folder: Path) -> Iterator[None]:
     try:
         if not _lock(descriptor):
             raise OutputError(
-                f"another run is writing to '{folder}': wait until it has ended, or "
+                f"another run is writing to '{folder}': wait for it to finish or "
                 "choose another folder"
             )
         yield
     finally:
         os.close(descriptor)
         if fcntl is None:
-            with contextlib.suppress(OSError):  # somebody else has it open by now
+            with contextlib.suppress(OSError):  # another process has it open
                 (folder / WINDOWS_NAME).unlink()
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock an open folder (a file on Windows); False if somebody else has it."""
+    """Lock an open folder (on Windows, a file); False if it is locked already."""
     try:
         if fcntl is None:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         else:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        # Windows says the latter; anything else: there are no locks here.
+        # EACCES is what Windows reports. Any other error: no locks on this file system.
         return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
     return True

@@ -1,41 +1,41 @@
-"""CSV files as this project writes them, and as spreadsheet programs save them again.
+"""Read CSV files written by this project or saved again by a spreadsheet program.
 
-Those put a mark before the first column, separate by semicolons where the comma
-is in numbers, and end lines in another way.
+Spreadsheet programs may add a byte order mark, use other line endings, and separate
+columns by semicolons in countries that write decimal commas.
 """
 
 import csv
 from pathlib import Path
 
-ENCODING = "utf-8-sig"  # UTF-8 with or without a mark at its start
+ENCODING = "utf-8-sig"  # UTF-8 with or without a byte order mark
 
 
 def delimiter_of(header: str) -> str:
-    """What separates the columns: a comma, a semicolon or a tab."""
+    """Return the column separator of a header: comma, semicolon or tab."""
     return max(",;\t", key=header.count)
 
 
 def as_written(text: str) -> str:
-    """A text as a table has it: what is not UTF-8, as in a file's name, is escaped."""
+    """Escape what is not valid UTF-8 in a text, such as bytes of a file name."""
     return text.encode(errors="backslashreplace").decode()
 
 
 def number_in(field: str) -> float:
-    """A number with a decimal point, or with the comma that some countries have.
+    """Parse a number with a decimal point or a decimal comma.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If the field is not a number.
     """
     return float(field.replace(",", "."))
 
 
 def read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Columns and rows of a CSV file.
+    """Read the column names and rows of a CSV file.
 
     Raises:
         OSError: If the file cannot be read.
-        UnicodeDecodeError: If it is not in UTF-8.
-        csv.Error: If it is no table.
+        UnicodeDecodeError: If the file is not UTF-8.
+        csv.Error: If the file is not a valid CSV table.
     """
     with path.open(newline="", encoding=ENCODING) as file:
         delimiter = delimiter_of(file.readline())

@@ -5,6 +5,8 @@
 - ``view``: what an output gets; ``overlay``: what is drawn on it
 - ``window``, ``recorder``, ``lines``: the outputs
 
-An output never imports the loop that feeds it. Imported elsewhere: ``run_live``,
-``FaceTracks``, ``Window``, ``VideoRecorder``, ``EventLines``, ``FrameLines``.
+An output never imports the loop that feeds it.
+
+Imported elsewhere: ``run_live``, ``FaceTracks``, ``Window``, ``VideoRecorder``,
+``EventLines``, ``FrameLines``.
 """

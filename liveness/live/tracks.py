@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from liveness.constants import Reason
 from liveness.faces.boxes import Box, box_area, clip_box, intersection_over_union
 from liveness.faces.quality import face_problem
 from liveness.model.labels import FAKE, REAL
-from liveness.model.verdicts import CHECKING, UPSIDE_DOWN, FaceVerdict
+from liveness.model.verdicts import CHECKING, FaceVerdict
 from liveness.people.checks import Person, PersonChecks
 
 if TYPE_CHECKING:
@@ -194,13 +195,14 @@ class FaceTracks:
         self._scored_s = time_s
         fit = []
         for track in self._tracks:
-            problem = (
-                UPSIDE_DOWN if track.upside_down else self._problem(image, track.box)
-            )
+            if track.upside_down:
+                problem = Reason.UPSIDE_DOWN
+            else:
+                problem = self._problem(image, track.box)
             if not problem and track.lost:
-                problem = "hold still"
+                problem = Reason.HOLD_STILL
             if not problem and track.person is not None and track.person.turned_away:
-                problem = "look ahead"
+                problem = Reason.LOOK_AHEAD
             track.judged = True
             track.problem = problem
             if problem:
@@ -278,7 +280,7 @@ class _Track:
         ):
             self.scores.popleft()
         if len(self.scores) < rules.min_scores:
-            self.label, self.reason = CHECKING, "looking"
+            self.label, self.reason = CHECKING, Reason.LOOKING
             return
         # Near 0 and 1 the band is narrower, so that it can always be left.
         band = min(rules.hysteresis, threshold / 2, (1 - threshold) / 2)

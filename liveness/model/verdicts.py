@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from liveness.constants import Reason
 from liveness.faces.boxes import Box
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from liveness.model.classifier import LivenessClassifier
 
 CHECKING = "checking"  # label of a face that cannot be decided on (yet)
-UPSIDE_DOWN = "upside down?"  # why
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def classify_faces(
     verdicts = []
     for face, is_turned in zip(detections, turned, strict=True):
         if is_turned:
-            score, label, reason = None, CHECKING, UPSIDE_DOWN
+            score, label, reason = None, CHECKING, Reason.UPSIDE_DOWN
         else:
             prediction = next(predictions)
             score, label, reason = prediction.score, prediction.label, ""

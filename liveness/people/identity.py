@@ -1,8 +1,8 @@
-"""Who it is: the file of known people, and a face's nearest one among them.
+"""Recognise people: the encodings file, and the nearest known person to a face.
 
-The file is numpy's ``.npz`` without pickle: format, version, and for each enrolled
-picture a name and 128 numbers. No picture is in it, but it is personal data:
-delete the file, or take a person out of it, to forget them.
+The file is a NumPy ``.npz`` without pickle. It holds the format, its version, and a
+name and 128 numbers for each enrolled picture. It contains no pictures, but it is
+personal data: to forget people, remove them from the file or delete it.
 """
 
 import io
@@ -24,23 +24,24 @@ from liveness.faces.dlib_faces import ENCODING_LENGTH, encode_face, load_library
 from liveness.io.files import write_atomically
 from liveness.model.verdicts import Match
 
-# Of a person, whose mean distance counts: one lucky picture among many gives no name.
-# Of 42 people before three cameras, two pictures each enrolled by two of them, 0.27 %
-# of the probes by the third were nearest to somebody else by the nearest picture alone
-# and 0.20 % by two; strangers came nearer than 0.4 to somebody in 50 % and in 34 %.
+# The distance to a person is the mean over this many of their nearest pictures, so that
+# a single chance match gives no name. 42 people were filmed by three cameras, and two
+# pictures from each of two cameras were enrolled. Of the probes from the third camera,
+# 0.27 % were nearest to somebody else with one picture and 0.20 % with two. Strangers
+# came closer than 0.4 to somebody in 50 % and 34 % of the cases.
 NEAREST_PICTURES = 2
 FORMAT = "face-liveness encodings"
-VERSION = 1  # raise it when the file's content changes
+VERSION = 1  # increase it when the content of the file changes
 MAX_NAME_LENGTH = 100  # characters
-MAX_CONTENT_BYTES = 256 * 2**20  # of the unpacked file; 170 000 pictures fit
+MAX_CONTENT_BYTES = 256 * 2**20  # of the uncompressed file; enough for 170 000 pictures
 
-_DAMAGE = (  # what zipfile and numpy raise, depending on which bytes are wrong
+_DAMAGE = (  # errors that zipfile and numpy raise for a damaged file
     ValueError,
     KeyError,
     OSError,
     EOFError,
     MemoryError,
-    RuntimeError,  # "encrypted"; also NotImplementedError, "zip file version 21"
+    RuntimeError,  # "encrypted"; its subclass NotImplementedError: "zip file version"
     struct.error,
     zipfile.BadZipFile,
     zlib.error,
@@ -49,11 +50,11 @@ _DAMAGE = (  # what zipfile and numpy raise, depending on which bytes are wrong
 
 @dataclass(frozen=True)
 class KnownFaces:
-    """Enrolled pictures: the name and the encoding of each.
+    """The names and encodings of all enrolled pictures.
 
     Attributes:
-        names: One for each encoding; a person with three pictures stands in it
-            three times.
+        names: The name of each encoding; a person with three pictures occurs three
+            times.
         encodings: (N, 128) float64.
     """
 
@@ -69,25 +70,25 @@ class KnownFaces:
 
     @property
     def people(self) -> list[str]:
-        """Each name once, in alphabetical order."""
+        """Names without duplicates, in alphabetical order."""
         return sorted(set(self.names))
 
     def joined_with(self, other: "KnownFaces") -> "KnownFaces":
-        """The pictures of both."""
+        """Return the pictures of both."""
         encodings = np.concatenate((self.encodings, other.encodings))
         return KnownFaces(self.names + other.names, encodings)
 
     def without(self, name: str) -> "KnownFaces":
-        """All pictures but those of one person."""
-        kept = [number for number, other in enumerate(self.names) if other != name]
-        return KnownFaces(tuple(self.names[i] for i in kept), self.encodings[kept])
+        """Return all pictures except those of one person."""
+        rows = [number for number, other in enumerate(self.names) if other != name]
+        return KnownFaces(tuple(self.names[i] for i in rows), self.encodings[rows])
 
 
 NOBODY = KnownFaces((), np.empty((0, ENCODING_LENGTH)))
 
 
 class FaceIdentifier:
-    """Names faces; face_recognition is loaded when it is made, not at the first face.
+    """Identifies faces; creating it loads face_recognition.
 
     Args:
         known: Enrolled people, from ``load_known``.
@@ -105,7 +106,7 @@ class FaceIdentifier:
         self.tolerance = tolerance
 
     def identify(self, image: np.ndarray, box: Box) -> Match:
-        """The nearest known person to a face; about 0.15 s on one core.
+        """Find the nearest known person to a face; takes about 0.15 s on one core.
 
         Args:
             image: (H, W, 3) uint8, BGR.
@@ -118,60 +119,60 @@ class FaceIdentifier:
 def find_match(
     encoding: np.ndarray, known: KnownFaces, *, tolerance: float = DEFAULT_TOLERANCE
 ) -> Match:
-    """The nearest known person to an encoding.
+    """Find the nearest known person to an encoding.
 
-    A person is as far away as their NEAREST_PICTURES nearest pictures in the mean.
+    The distance to a person is the mean over their NEAREST_PICTURES nearest pictures.
 
     Args:
-        encoding: (128,) float64 of ``encode_face``.
+        encoding: (128,) float64 from ``encode_face``.
         known: Enrolled people.
         tolerance: Largest distance of a match.
     """
     if not known.names:
         return Match(None, float("inf"))
     distances = np.linalg.norm(known.encodings - encoding, axis=1)
-    of_person: dict[str, list[float]] = {}
+    by_person: dict[str, list[float]] = {}
     for name, distance in zip(known.names, distances.tolist(), strict=True):
-        of_person.setdefault(name, []).append(distance)
-    distance, name = min((_person_distance(d), name) for name, d in of_person.items())
+        by_person.setdefault(name, []).append(distance)
+    distance, name = min((_person_distance(d), name) for name, d in by_person.items())
     return Match(name if distance <= tolerance else None, distance)
 
 
 def _person_distance(distances: list[float]) -> float:
-    """Distance to a person by those to their pictures."""
+    """Return the distance to a person, given the distances to their pictures."""
     nearest = sorted(distances)[:NEAREST_PICTURES]
     return sum(nearest) / len(nearest)
 
 
 def checked_name(name: str) -> str:
-    """A person's name as it is stored: Unicode NFC, no space around it.
+    """Normalize a person's name to Unicode NFC without surrounding spaces.
 
     Raises:
-        IdentityError: If it is empty, too long, or has a slash or a control
-            character in it: names end up in file names and on terminals.
+        IdentityError: If the name is empty or too long, or contains a slash or a
+            control character; names are used in file names and on terminals.
     """
-    cleaned = unicodedata.normalize("NFC", name).strip()
-    if not cleaned or len(cleaned) > MAX_NAME_LENGTH:
+    normalized = unicodedata.normalize("NFC", name).strip()
+    if not normalized or len(normalized) > MAX_NAME_LENGTH:
         raise IdentityError(
-            f"{name[:MAX_NAME_LENGTH]!r} is no name for a person: expected 1 to "
+            f"{name[:MAX_NAME_LENGTH]!r} is not a valid name: expected 1 to "
             f"{MAX_NAME_LENGTH} characters"
         )
-    if cleaned in (".", "..") or any(
+    if normalized in (".", "..") or any(
         character in "/\\" or unicodedata.category(character)[0] == "C"
-        for character in cleaned
+        for character in normalized
     ):
         raise IdentityError(
-            f"{name!r} is no name for a person: expected no slash, backslash or "
-            "control character"
+            f"{name!r} is not a valid name: expected no slash, backslash or control "
+            "character"
         )
-    return cleaned
+    return normalized
 
 
 def save_known(path: Path, known: KnownFaces) -> None:
-    """Write an encodings file, whole or not at all, readable by its owner alone.
+    """Write an encodings file atomically, readable only by its owner.
 
     Raises:
-        OSError: If the folder cannot be written or the disk is full.
+        OSError: If the folder is not writable or the disk is full.
     """
     buffer = io.BytesIO()
     np.savez(
@@ -186,18 +187,19 @@ def save_known(path: Path, known: KnownFaces) -> None:
 
 
 def load_known(path: Path) -> KnownFaces:
-    """Read an encodings file; nothing in it is ever executed.
+    """Read an encodings file without executing anything in it.
 
     Raises:
-        EncodingsError: If it is missing, damaged, foreign, a pickle or of another
-            format version.
+        EncodingsError: If the file is missing, damaged, of another format or version,
+            or a pickle.
     """
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise EncodingsError(
-            f"cannot read encodings file '{path}': {reason}; enroll_faces.py makes one"
+            f"cannot read encodings file '{path}': {reason}; create it with "
+            "enroll_faces.py"
         ) from error
     content = _unpack(data, str(path))
     _check_version(content, str(path))
@@ -214,10 +216,10 @@ def load_known(path: Path) -> KnownFaces:
 def match_rates(
     known: KnownFaces, tolerances: Iterable[float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How often two enrolled pictures are taken for the wrong thing.
+    """Compute the false match and false non-match rates of the enrolled pictures.
 
     Args:
-        known: Pictures of at least two people, at least two of one of them.
+        known: Pictures of at least two people, with two or more pictures of one.
         tolerances: Largest distances of a match.
 
     Returns:
@@ -225,20 +227,20 @@ def match_rates(
         non-match rate (pairs of one person beyond it), 0 to 1, one per tolerance.
 
     Raises:
-        IdentityError: If there is no pair of the one or the other kind.
+        IdentityError: If there is no pair of one person or of different people.
     """
     same, different = pair_distances(known)
     if not same.size or not different.size:
         raise IdentityError(
-            "no error rates without two people and two pictures of one of them: "
-            f"{len(known.names)} picture(s) of {len(known.people)} person(s) enrolled"
+            "no error rates: expected at least two people, and two pictures of one; "
+            f"enrolled: {len(known.names)} picture(s) of {len(known.people)} person(s)"
         )
     limits = np.array(list(tolerances))[:, np.newaxis]
     return (different <= limits).mean(axis=1), (same > limits).mean(axis=1)
 
 
 def pair_distances(known: KnownFaces) -> tuple[np.ndarray, np.ndarray]:
-    """Distances of all pairs of pictures: of the same person, of different people."""
+    """Return the distances of all picture pairs: same person, different people."""
     names = np.array(known.names, dtype=np.str_)
     first, second = np.triu_indices(len(names), k=1)
     distances = np.linalg.norm(known.encodings[first] - known.encodings[second], axis=1)
@@ -249,31 +251,32 @@ def pair_distances(known: KnownFaces) -> tuple[np.ndarray, np.ndarray]:
 def find_lookalikes(
     known: KnownFaces, tolerance: float
 ) -> list[tuple[str, str, float]]:
-    """Pairs of people with pictures closer than the tolerance, the closest first."""
+    """Return the pairs of people within the tolerance, the closest first."""
     names = np.array(known.names, dtype=np.str_)
     pairs = []
-    for one, other in itertools.combinations(known.people, 2):
-        mine, theirs = known.encodings[names == one], known.encodings[names == other]
-        nearest = np.linalg.norm(mine[:, np.newaxis] - theirs, axis=2).min()
-        if nearest <= tolerance:
-            pairs.append((one, other, float(nearest)))
+    for person, other in itertools.combinations(known.people, 2):
+        first = known.encodings[names == person]
+        second = known.encodings[names == other]
+        distance = np.linalg.norm(first[:, np.newaxis] - second, axis=2).min()
+        if distance <= tolerance:
+            pairs.append((person, other, float(distance)))
     return sorted(pairs, key=lambda pair: pair[2])
 
 
 def _unpack(data: bytes, name: str) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file."""
+    """Return the arrays of an .npz file."""
     if data[:1] == b"\x80":
         raise EncodingsError(
-            f"refused to read '{name}': it is a pickle, which can run any program; "
+            f"refused to read '{name}': it is a pickle, which can run arbitrary code; "
             "enrol the pictures again with enroll_faces.py"
         )
     if not zipfile.is_zipfile(io.BytesIO(data)):
         raise _damaged(name, "not an .npz file")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > MAX_CONTENT_BYTES:
-            raise _damaged(name, f"{unpacked} bytes when unpacked")
+            content_bytes = sum(member.file_size for member in archive.infolist())
+        if content_bytes > MAX_CONTENT_BYTES:
+            raise _damaged(name, f"{content_bytes} bytes when uncompressed")
         with np.load(io.BytesIO(data), allow_pickle=False) as content:
             return {key: np.asarray(content[key]) for key in content.files}
     except _DAMAGE as error:
@@ -283,7 +286,7 @@ def _unpack(data: bytes, name: str) -> dict[str, np.ndarray]:
 def _check_version(content: dict[str, np.ndarray], name: str) -> None:
     if str(content.get("format")) != FORMAT:
         raise EncodingsError(
-            f"'{name}' is not a file of enroll_faces.py: expected format '{FORMAT}'"
+            f"'{name}' was not written by enroll_faces.py: expected format '{FORMAT}'"
         )
     if str(content.get("version")) != str(VERSION):
         raise EncodingsError(
@@ -294,6 +297,6 @@ def _check_version(content: dict[str, np.ndarray], name: str) -> None:
 
 def _damaged(name: str, reason: object) -> EncodingsError:
     return EncodingsError(
-        f"encodings file '{name}' is damaged or foreign ({reason}); enrol the "
-        "pictures again with enroll_faces.py"
+        f"encodings file '{name}' is damaged or has another format ({reason}); enrol "
+        "the pictures again with enroll_faces.py"
     )

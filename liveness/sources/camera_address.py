@@ -1,7 +1,7 @@
-"""A camera's URL, taken apart so that its password is never shown.
+"""Parse a camera's URL and keep its password out of messages.
 
-Messages about a bad address say what is wrong with it and repeat no part of it: where
-a password ends is not known in an address that is not one.
+A message about a bad address says what is wrong but repeats no part of the address:
+in a malformed one, nobody can tell where the password ends.
 """
 
 import re
@@ -14,30 +14,30 @@ SCHEMES = ("http", "https", "rtsp", "rtsps")
 EXPECTED_URL = "expected something like http://192.168.83.33:8080"
 ESCAPES = "write %40 for @, %2F for /, %3F for ? and %23 for # in user and password"
 
-_SAFE = "/%:;=,+~@!$&'()*"  # signs that a path keeps as they are
-# From here on a path may hold a login of its own: /user=admin_password=word_channel=1
+_SAFE = "/%:;=,+~@!$&'()*"  # characters of a path that are not escaped
+# A path may contain a login from here on: /user=admin_password=word_channel=1
 _LOGIN_IN_PATH = re.compile(r"[?;=&@%].*", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Address:
-    """A camera's URL taken apart, with the credentials kept out of its name."""
+    """A parsed camera URL; ``name`` and ``repr`` do not contain the credentials."""
 
     scheme: str
     host: str
     port: int | None
-    target: str  # path and query as they are requested
+    target: str  # path and query as sent in the request
     user: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
-        """The URL without credentials and query: fit for messages and logs."""
+        """The URL without credentials and query, safe for messages and logs."""
         return self.name_of(self.target)
 
     @property
     def secret_url(self) -> str:
-        """The URL with the credentials in it, for FFmpeg; never print it."""
+        """The URL with the credentials, for FFmpeg; never print it."""
         login = ""
         if self.user is not None:
             login = f"{quote(self.user, '')}:{quote(self.password or '', '')}@"
@@ -45,16 +45,16 @@ class Address:
 
     @property
     def origin(self) -> tuple[str, str, int | None]:
-        """What two URLs of one server have in common."""
+        """Scheme, host and port, which are equal for all URLs of one server."""
         default = {"http": 80, "https": 443}.get(self.scheme)
         return self.scheme, self.host, self.port or default
 
     def name_of(self, target: str) -> str:
-        """As ``name``, of another path and query on this server."""
+        """Return the ``name`` of another path on this server."""
         return f"{self.scheme}://{self._authority}{_LOGIN_IN_PATH.sub('', target)}"
 
     def url_of(self, target: str) -> str:
-        """URL of another path and query on this server, without credentials."""
+        """Return the URL of another path here, without credentials."""
         return f"{self.scheme}://{self._authority}{target}"
 
     @property
@@ -66,34 +66,34 @@ class Address:
 def parse_address(
     url: str, *, user: str | None = None, password: str | None = None
 ) -> Address:
-    """Take a camera's URL apart.
+    """Parse a camera's URL.
 
     Args:
-        url: http, https, rtsp or rtsps; may carry ``user:password@``.
-        user: Login name; wins over the one in the URL.
-        password: Its password.
+        url: http, https, rtsp or rtsps URL; it may contain ``user:password@``.
+        user: Login name; overrides the one in the URL.
+        password: Password of the user.
 
     Raises:
-        SourceError: If it is not such a URL; the message holds no part of it.
+        SourceError: If the URL is not valid; the message contains no part of it.
     """
     url = url.strip()
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.lower() not in SCHEMES:
-        raise _bad(f"it begins with none of {', '.join(f'{s}://' for s in SCHEMES)}")
+        raise _bad(f"it starts with none of {', '.join(f'{s}://' for s in SCHEMES)}")
     if re.search(r"[\s\x00-\x1f\x7f]", url):
-        raise _bad("it has a blank, which is written %20")
-    if re.search("[/?#].*@", rest):  # of a password, or of a path?
-        raise _bad(f"it has an @ behind a /, ? or #: {ESCAPES}")
+        raise _bad("it contains a space: write %20")
+    if re.search("[/?#].*@", rest):  # part of a password, or of a path?
+        raise _bad(f"it contains an @ after a /, ? or #: {ESCAPES}")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
         (host or "").encode("idna")
     except ValueError:
-        raise _bad("its host or port cannot be read") from None
+        raise _bad("its host or port is not valid") from None
     if not host:
         raise _bad("it has no host")
     if not re.fullmatch(r"[\w.-]+", host) and ":" not in host:
-        raise _bad("its host or port cannot be read")
+        raise _bad("its host or port is not valid")
     target = quote(parts.path, _SAFE) or "/"
     if parts.query:
         target += "?" + quote(parts.query, _SAFE + "?")

@@ -1,8 +1,8 @@
-"""An HTTP conversation with a camera: login, redirects, and a limit on every wait.
+"""HTTP client for a camera: login, redirects and a timeout on every wait.
 
-The client is the standard library's ``http.client``: it hands out its socket, so that
-a blocked read can be ended at once. A redirect is followed on the same server only,
-and proxies are not used, so that the password goes to the camera and nowhere else.
+It uses the standard library's ``http.client``, which exposes its socket, so that a
+blocking read can be interrupted at once. Redirects are followed on the same server
+only and proxies are not used, so the password is sent to the camera and nowhere else.
 """
 
 import base64
@@ -23,22 +23,23 @@ from liveness.errors import SourceError
 from liveness.sources.camera_address import Address, parse_address
 
 CHUNK_BYTES = 1 << 16
-MAX_ANSWERS = 6  # to one question: redirects and demands for a login
+MAX_ANSWERS = 6  # per request: redirects and requests for a login
 REDIRECTS = (301, 302, 303, 307, 308)
-DIGESTS = {"MD5": "md5", "SHA": "sha1", "SHA-256": "sha256"}  # RFC 7616, and hashlib's
+# Algorithms by their names in RFC 7616 and in hashlib.
+DIGESTS = {"MD5": "md5", "SHA": "sha1", "SHA-256": "sha256"}
 
 
 class NoPicturesError(SourceError):
-    """This address works but has no pictures; another one may have."""
+    """The address works but serves no pictures; another address may."""
 
 
 class CameraHttp:
-    """One connection to a camera; asked again and again, for one thing at a time.
+    """One connection to a camera, for one request at a time.
 
     Args:
-        address: The camera.
-        verify_tls: False accepts any certificate, such as a self-signed one.
-        login: What is known of the login, to share it; None to begin with nothing.
+        address: Address of the camera.
+        verify_tls: Whether to verify the certificate; False accepts a self-signed one.
+        login: Login to share with another connection; None creates a new one.
     """
 
     def __init__(
@@ -54,25 +55,25 @@ class CameraHttp:
 
     @property
     def length(self) -> int | None:
-        """Bytes of the answer that are left, None where it does not say."""
+        """Bytes of the response that remain to be read; None if it states no length."""
         return self._response.length
 
     def ask(self, target: str, *, connect_s: float, answer_s: float) -> str:
-        """Ask for a path; its content is then there for ``read``.
+        """Request a path; ``read`` then returns its content.
 
         Args:
             target: Path and query.
-            connect_s: Limit on connecting.
-            answer_s: Limit on the headers of each answer.
+            connect_s: Timeout for connecting.
+            answer_s: Timeout for the headers of each response.
 
         Returns:
-            The content type as the camera sent it, "" where it sent none.
+            The content type that the camera sent, "" if it sent none.
 
         Raises:
-            NoPicturesError: If the answer is no content.
-            SourceError: If the login is refused or missing.
+            NoPicturesError: If the response has no content.
+            SourceError: If the login is rejected or missing.
         """
-        asked, was_told = target, False
+        first_target, sent_login = target, False
         for _ in range(MAX_ANSWERS):
             if self._http is None or self._http.sock is None:
                 self._connect(connect_s)
@@ -84,40 +85,41 @@ class CameraHttp:
             elif response.status in (401, 403):
                 demands = response.headers.get_all("WWW-Authenticate", [])
                 refusal = f"{self._address.name_of(target)} answers {response.status}"
-                self.login.learn(demands, refusal, again=was_told)
-                was_told = True
+                self.login.learn(demands, refusal, again=sent_login)
+                sent_login = True
             else:
                 raise NoPicturesError(self._status_of(target, response))
-            self.close()  # what it says beside the headers may have no end
-        raise NoPicturesError(f"{self._address.name_of(asked)} redirects in a circle")
+            self.close()  # the body may be endless
+        name = self._address.name_of(first_target)
+        raise NoPicturesError(f"{name}: redirect loop")
 
     def read(self, end: float) -> bytes:
-        """The next bytes of the answer, b"" at its end.
+        """Read the next bytes of the response, b"" at its end.
 
         Raises:
-            TimeoutError: If there are none until ``end`` of time.monotonic().
+            TimeoutError: If no bytes arrive before ``end``, in time.monotonic().
         """
-        left_s = end - time.monotonic()
-        if left_s <= 0:
+        remaining_s = end - time.monotonic()
+        if remaining_s <= 0:
             raise TimeoutError
-        self._socket.settimeout(left_s)
+        self._socket.settimeout(remaining_s)
         return self._response.read1(CHUNK_BYTES)
 
     def interrupt(self) -> None:
-        """End what another thread is doing with this connection, for good."""
+        """Abort what another thread is doing with this connection, for good."""
         self._interrupted = True
         if self._socket is not None:
             _shut_down(self._socket)
 
     def finish(self) -> None:
-        """Let go of the answer; the connection stays if it can be used again."""
+        """Release the response; the connection stays open if it can be reused."""
         if self._response.isclosed():
             self._response = None
-        else:  # what is left of it would be taken for the next answer
+        else:  # the rest would be taken for the next response
             self.close()
 
     def close(self) -> None:
-        """Release the socket; ``ask`` may follow. By the thread that reads."""
+        """Release the socket; ``ask`` may follow. Call it from the reading thread."""
         for closable in (self._response, self._http):
             if closable is not None:
                 closable.close()
@@ -125,7 +127,7 @@ class CameraHttp:
 
     @contextlib.contextmanager
     def errors(self, name: str, timeout_s: float) -> Iterator[None]:
-        """Turn what sockets, TLS and HTTP raise into one clear SourceError."""
+        """Convert errors of sockets, TLS and HTTP to a SourceError with advice."""
         try:
             yield
         except TimeoutError as error:
@@ -133,43 +135,43 @@ class CameraHttp:
         except ssl.SSLCertVerificationError as error:
             raise SourceError(
                 f"{name}: its certificate cannot be verified; use --insecure if "
-                "the camera is yours and its certificate self-signed"
+                "the camera is yours and its certificate is self-signed"
             ) from error
         except socket.gaierror as error:
             raise SourceError(
-                f"{name}: unknown host; is it spelled right, and in this network?"
+                f"{name}: unknown host; check the spelling and the network"
             ) from error
         except ConnectionRefusedError as error:
             raise SourceError(
-                f"{name}: connection refused; is the camera's server started, and the "
-                "port right?"
+                f"{name}: connection refused; check that the camera's server is "
+                "running and that the port is right"
             ) from error
         except ssl.SSLError as error:
-            raise SourceError(f"{name}: TLS fails; is it http://?") from error
+            raise SourceError(f"{name}: TLS failed; try http://") from error
         except OSError as error:
             reason = error.strerror or "it closed the connection"
             raise SourceError(f"{name}: {reason}") from error
         except (http.client.HTTPException, ValueError) as error:
-            # http.client's own texts may quote what we must not show.
+            # http.client's own messages may quote the password.
             raise SourceError(
-                f"{name}: not a valid HTTP answer; is it https://, or another port?"
+                f"{name}: not a valid HTTP response; try https:// or another port"
             ) from error
 
     def _connect(self, timeout_s: float) -> None:
-        place = (self._address.host, self._address.port)
+        host_port = (self._address.host, self._address.port)
         if self._tls is None:
-            self._http = http.client.HTTPConnection(*place, timeout=timeout_s)
+            self._http = http.client.HTTPConnection(*host_port, timeout=timeout_s)
         else:
             self._http = http.client.HTTPSConnection(
-                *place, timeout=timeout_s, context=self._tls
+                *host_port, timeout=timeout_s, context=self._tls
             )
         self._http.connect()
         self._socket = self._http.sock
-        if self._interrupted:  # before there was a socket to shut down
+        if self._interrupted:  # before a socket existed to shut down
             raise SourceError(f"{self._address.name}: closed")
 
     def _send(self, target: str, timeout_s: float) -> http.client.HTTPResponse:
-        """The answer to a request, whatever it is."""
+        """Send a request and return the response, whatever its status."""
         self._socket.settimeout(timeout_s)
         with _deadline(self._socket, timeout_s):
             headers = self.login.headers(target)
@@ -178,116 +180,116 @@ class CameraHttp:
         return self._response
 
     def _redirected(self, target: str, response: http.client.HTTPResponse) -> str:
-        """Where on this server a redirect leads."""
+        """Return the path on this server that a redirect leads to."""
         name = self._status_of(target, response)
         url = urljoin(
             self._address.url_of(target), response.headers.get("Location", "")
         )
         try:
-            there = parse_address(url)
+            address = parse_address(url)
         except SourceError as error:
-            raise NoPicturesError(f"{name}, to no address of a camera") from error
-        if there.origin != self._address.origin:
+            raise NoPicturesError(f"{name}, but not to a camera's address") from error
+        if address.origin != self._address.origin:
             raise NoPicturesError(
-                f"{name}, to another server: give {there.name} if it is your camera"
+                f"{name}, to another server: use {address.name} if it is your camera"
             )
-        return there.target
+        return address.target
 
     def _status_of(self, target: str, response: http.client.HTTPResponse) -> str:
-        """What was answered, in words of the standard: a server's may be anything."""
+        """Describe a status in the standard's words, never in the server's."""
         status = response.status
         try:
-            words = f"{status} {HTTPStatus(status).phrase}"
+            text = f"{status} {HTTPStatus(status).phrase}"
         except ValueError:
-            words = str(status)
+            text = str(status)
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
-            words += " (another viewer?)"
-        return f"{self._address.name_of(target)} answers {words}"
+            text += " (is another viewer connected?)"
+        return f"{self._address.name_of(target)} answers {text}"
 
 
 class Login:
-    """User and password of a camera, told it as it asks: Digest, else Basic.
+    """User and password, sent by the method the camera asks for: Digest, else Basic.
 
-    They are not sent before it asks, so that one that knows Digest, which hides the
-    password, is never sent it in the open.
+    They are not sent before the camera asks. So a camera that supports Digest, which
+    hides the password, never receives it in plain text.
     """
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._demand: dict[str, str] | None = None  # of Digest; {} for Basic
+        self._demand: dict[str, str] | None = None  # fields of Digest; {} for Basic
         self._digest = _Digest()
         if address.user is not None:
             login = (address.user, address.password or "")
             self._digest.add_password(None, address.url_of("/"), *login)
 
     def headers(self, target: str) -> dict[str, bytes]:
-        """Headers of a request for a path."""
+        """Return the login headers for a request."""
         if self._demand is None:
             return {}
         if not self._demand:
             login = f"{self._address.user}:{self._address.password or ''}".encode()
             return {"Authorization": b"Basic " + base64.b64encode(login)}
         request = urllib.request.Request(self._address.url_of(target))
-        words = self._digest.get_authorization(request, self._demand)
-        return {"Authorization": f"Digest {words}".encode()}
+        answer = self._digest.get_authorization(request, self._demand)
+        return {"Authorization": f"Digest {answer}".encode()}
 
     def learn(self, demands: Sequence[str], refusal: str, *, again: bool) -> None:
-        """Take up how the camera wants to be told the login.
+        """Choose the authentication method that the camera asks for.
 
         Args:
             demands: Its WWW-Authenticate headers.
-            refusal: What it answered, for the message.
-            again: Whether it was told just now, as it wants to be.
+            refusal: Start of the error message: what the camera answered.
+            again: Whether the login was sent with the request that it rejected.
 
         Raises:
-            SourceError: If there is no login, it was refused, or none of the ways
-                is known.
+            SourceError: If there is no login, it was rejected, or no method is
+                supported.
         """
         if self._address.user is None:
             raise SourceError(
-                f"{refusal}: user and password missing; write USER:PASSWORD@ before "
+                f"{refusal}: user and password required; write USER:PASSWORD@ before "
                 "the host"
             )
         if again or self._demand == {}:
-            raise SourceError(f"{refusal}: user and password refused")
-        self._demand = _choose(demands, refusal)  # anew where its nonce ran out
+            raise SourceError(f"{refusal}: user and password rejected")
+        self._demand = _choose(demands, refusal)  # again if the nonce expired
 
 
 def _choose(demands: Sequence[str], refusal: str) -> dict[str, str]:
-    """The first demand of Digest that can be met, else {} for Basic."""
-    wanted = [demand for header in demands for demand in _parse_demands(header)]
-    for kind, fields in wanted:
+    """Return the first Digest challenge that is supported, or {} for Basic."""
+    challenges = [pair for header in demands for pair in _parse_demands(header)]
+    for scheme, fields in challenges:
         can_digest = fields.get("algorithm", "MD5").upper() in DIGESTS
-        ways = re.split(r"[\s,]+", fields.get("qop", "auth").lower())
-        if kind == "digest" and can_digest and {"realm", "nonce"} <= fields.keys():
-            if "auth" in ways:
+        options = re.split(r"[\s,]+", fields.get("qop", "auth").lower())
+        if scheme == "digest" and can_digest and {"realm", "nonce"} <= fields.keys():
+            if "auth" in options:
                 return fields | ({"qop": "auth"} if "qop" in fields else {})
-    kinds = [kind for kind, _ in wanted]
-    if kinds and "basic" not in kinds:
+    schemes = [scheme for scheme, _ in challenges]
+    if schemes and "basic" not in schemes:
         raise SourceError(
-            f"{refusal}: it wants a login by {', '.join(kinds)}; expected Basic or a "
-            f"Digest with {', '.join(DIGESTS)}: change it in the camera's settings"
+            f"{refusal}: it asks for a login by {', '.join(schemes)}; expected Basic "
+            f"or Digest with {', '.join(DIGESTS)}: change the camera's settings"
         )
     return {}
 
 
 def _parse_demands(header: str) -> list[tuple[str, dict[str, str]]]:
-    """Kinds and fields of the demands in a WWW-Authenticate header."""
-    demands: list[tuple[str, dict[str, str]]] = []
+    """Parse a WWW-Authenticate header to the scheme and fields of each challenge."""
+    challenges: list[tuple[str, dict[str, str]]] = []
     for item in urllib.request.parse_http_list(header):
         match = re.match(r"(?:([A-Za-z-]+)\s*)?(?:\b([\w-]+)\s*=\s*(.*))?$", item)
         if match is None:
             continue
-        kind, key, value = match.groups()
-        if kind:
-            demands.append((kind.lower(), {}))
-        if key and demands:
-            demands[-1][1][key.lower()] = value.strip('"')
-    return demands
+        scheme, key, value = match.groups()
+        if scheme:
+            challenges.append((scheme.lower(), {}))
+        if key and challenges:
+            challenges[-1][1][key.lower()] = value.strip('"')
+    return challenges
 
 
 class _Digest(urllib.request.AbstractDigestAuthHandler):
-    """The standard library's Digest, with a newer hash and letters of all languages."""
+    """The standard library's Digest, with SHA-256 and UTF-8."""
 
     def __init__(self) -> None:
         super().__init__(urllib.request.HTTPPasswordMgrWithDefaultRealm())
@@ -303,29 +305,29 @@ class _Digest(urllib.request.AbstractDigestAuthHandler):
 
 @contextlib.contextmanager
 def _deadline(connection: socket.socket, limit_s: float) -> Iterator[None]:
-    """TimeoutError where it takes longer, however steadily single bytes come in."""
-    ran_out = threading.Event()
+    """Raise TimeoutError if the block takes longer, even if bytes trickle in."""
+    expired = threading.Event()
 
-    def end() -> None:
-        ran_out.set()
+    def expire() -> None:
+        expired.set()
         _shut_down(connection)
 
-    timer = threading.Timer(limit_s, end)
+    timer = threading.Timer(limit_s, expire)
     timer.daemon = True
     timer.start()
     try:
         yield
     except (OSError, http.client.HTTPException):
-        if not ran_out.is_set():
+        if not expired.is_set():
             raise
     finally:
         timer.cancel()
-    if ran_out.is_set():
+    if expired.is_set():
         raise TimeoutError
 
 
 def _shut_down(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # it may be closed by now
+    with contextlib.suppress(OSError):  # it may be closed already
         connection.shutdown(socket.SHUT_RDWR)
 
 

@@ -1,7 +1,7 @@
-"""Whole pictures from interlaced frames.
+"""Deinterlace frames.
 
-An interlaced frame holds two half pictures (fields) of different moments, one in its
-even and one in its odd lines. Shown as it is, whatever moves has combed edges.
+An interlaced frame holds two fields of different moments, one in its even and one in
+its odd lines. Without deinterlacing, whatever moves has combed edges.
 """
 
 from collections import deque
@@ -9,68 +9,68 @@ from collections import deque
 from liveness.errors import SourceError
 from liveness.sources.ffmpeg import av
 
-# One picture for each frame; the frames that are flagged as interlaced only.
+# One picture per frame; only frames flagged as interlaced are changed.
 BWDIF_OPTIONS = "mode=send_frame:parity=auto:deint=interlaced"
 
 
 class Deinterlacer:
-    """Passes frames on; from the first interlaced one on through a filter.
+    """Filter for a sequence of frames; it starts at the first interlaced one.
 
-    The filter looks at the frame before and the one after, so a frame comes out when
-    the next one goes in.
+    The filter uses the previous and the next frame, so it returns each frame when the
+    next one arrives.
     """
 
     def __init__(self) -> None:
         self._graph: av.filter.Graph | None = None
         self._layout: tuple[int, int, str] | None = None
-        self._times: deque[float] = deque()  # of the frames in the filter
+        self._times: deque[float] = deque()  # times of the frames in the filter
 
     def feed(
         self, frame: av.VideoFrame, time_s: float
     ) -> list[tuple[av.VideoFrame, float]]:
-        """Take the next frame in.
+        """Add the next frame.
 
         Returns:
-            What comes out, with its time: progressive frames as they are.
+            The frames that are ready, with their times; progressive ones unchanged.
 
         Raises:
             SourceError: If frames of this size cannot be deinterlaced.
         """
         layout = (frame.width, frame.height, frame.format.name)
-        done = []
+        ready = []
         if self._graph is not None and layout != self._layout:
-            done = self.flush()
+            ready = self.flush()
         if self._graph is None:
             if not frame.interlaced_frame:
-                return [*done, (frame, time_s)]
+                return [*ready, (frame, time_s)]
             self._graph, self._layout = _graph(frame), layout
         self._times.append(time_s)
         self._graph.push(frame)
-        return done + self._pull()
+        return ready + self._pull()
 
     def flush(self) -> list[tuple[av.VideoFrame, float]]:
-        """What is still in the filter, which starts anew after it."""
+        """Return the frames still in the filter and reset it."""
         if self._graph is None:
             return []
         self._graph.push(None)
-        done = self._pull()
+        ready = self._pull()
         self._graph = None
         self._times.clear()
-        return done
+        return ready
 
     def _pull(self) -> list[tuple[av.VideoFrame, float]]:
-        done = []
+        ready = []
         while self._times:
             try:
                 frame = self._graph.pull()
-            except (av.BlockingIOError, av.EOFError):  # it waits for more; it is empty
+            except (av.BlockingIOError, av.EOFError):  # more input needed; at the end
                 break
-            done.append((frame, self._times.popleft()))
-        return done
+            ready.append((frame, self._times.popleft()))
+        return ready
 
 
 def _graph(frame: av.VideoFrame) -> av.filter.Graph:
-    """The filter for frames such as this one."""
+    """Build the filter graph for frames of this size and format."""
     graph = av.filter.Graph()
     source = graph.add(
         "buffer",
@@ -82,7 +82,7 @@ def _graph(frame: av.VideoFrame) -> av.filter.Graph:
     bwdif = graph.add("bwdif", BWDIF_OPTIONS)
     try:
         graph.link_nodes(source, bwdif, graph.add("buffersink")).configure()
-    except av.FFmpegError as error:  # it wants a few pixels at least
+    except av.FFmpegError as error:  # bwdif has a minimum size
         raise SourceError(
             f"interlaced frames of {frame.width}x{frame.height} pixels cannot be "
             "deinterlaced"

@@ -1,7 +1,7 @@
-"""Pictures as a viewer sees them, from frames as a decoder gives them.
+"""Convert decoded frames to the pictures a video player would show.
 
-Colours are converted as the film says (matrix, range, and from HDR to what a screen
-shows), pixels are made square, and the picture is turned upright.
+Colours are converted as the file specifies (matrix and range; HDR to SDR), pixels are
+made square, and the picture is rotated upright.
 """
 
 import math
@@ -14,8 +14,8 @@ import numpy as np
 from liveness.errors import SourceError
 from liveness.sources.ffmpeg import av
 
-MAX_SIDE_PX = 8192  # to which a side is stretched; else the other one shrinks
-MAX_ASPECT = 8  # of a pixel; what says more is a fault, not a film
+MAX_SIDE_PX = 8192  # a side is stretched up to this; beyond, the other one shrinks
+MAX_ASPECT = 8  # of a pixel; a larger value is an error in the file
 HDR_CURVES = (
     av.video.reformatter.ColorTrc.SMPTE2084,  # PQ
     av.video.reformatter.ColorTrc.ARIB_STD_B67,  # HLG
@@ -23,24 +23,24 @@ HDR_CURVES = (
 
 
 class Developer:
-    """Makes pictures of the frames of one film; not to be shared by threads."""
+    """Converts the frames of one video; not thread-safe."""
 
     def __init__(self) -> None:
-        # Kept for the film: what HDR needs takes over a second to set up.
+        # Reused for the whole video: setting it up for HDR takes over a second.
         self._reformatter = av.video.reformatter.VideoReformatter()
 
     def picture(self, frame: av.VideoFrame, aspect: Fraction | None) -> np.ndarray:
-        """The picture of a frame.
+        """Convert a frame to a picture.
 
         Args:
-            frame: Decoded and not interlaced.
-            aspect: Width of a pixel over its height; None if the film does not say.
+            frame: A decoded, progressive frame.
+            aspect: Width of a pixel over its height; None if the file does not say.
 
         Returns:
             (H, W, 3) uint8, BGR, with square pixels, upright.
 
         Raises:
-            SourceError: If FFmpeg cannot convert such frames.
+            SourceError: If FFmpeg cannot convert frames of this format.
         """
         width, height = square_size_wh(frame.width, frame.height, aspect)
         options = {}
@@ -55,39 +55,39 @@ class Developer:
             )
         except av.FFmpegError as error:
             raise SourceError(
-                f"frames of the format {frame.format.name} cannot be converted"
+                f"cannot convert frames of the format {frame.format.name}"
             ) from error
         return upright(np.ascontiguousarray(converted.to_ndarray()), _matrix(frame))
 
 
 def square_size_wh(width: int, height: int, aspect: Fraction | None) -> tuple[int, int]:
-    """Size of a picture once its pixels are square: one side grows.
+    """Return the size of a picture after one side is stretched to square pixels.
 
     Args:
-        width: In pixels as they are.
-        height: In pixels.
-        aspect: Width of a pixel over its height; None or 0 is not known.
+        width: Width in stored pixels.
+        height: Height in stored pixels.
+        aspect: Width of a pixel over its height; None or 0 if unknown.
     """
     if not aspect or aspect == 1 or not 1 / MAX_ASPECT <= aspect <= MAX_ASPECT:
         return width, height
     if aspect > 1:
-        wider = round(width * aspect)
-        if wider <= MAX_SIDE_PX:
-            return wider, height
+        new_width = round(width * aspect)
+        if new_width <= MAX_SIDE_PX:
+            return new_width, height
         return width, max(1, round(height / aspect))
-    higher = round(height / aspect)
-    if higher <= MAX_SIDE_PX:
-        return width, higher
+    new_height = round(height / aspect)
+    if new_height <= MAX_SIDE_PX:
+        return width, new_height
     return max(1, round(width * aspect)), height
 
 
 def upright(image: np.ndarray, matrix: tuple[float, float, float, float]) -> np.ndarray:
-    """Turn and mirror a picture by quarter turns.
+    """Rotate a picture by quarter turns, and mirror it.
 
     Args:
         image: (H, W, 3) uint8, BGR.
-        matrix: a, b, c, d that send a pixel from x, y to ax + cy, bx + dy; what lies
-            between two quarter turns counts as the nearer one.
+        matrix: a, b, c, d of the display matrix, which maps a pixel from x, y to
+            ax + cy, bx + dy. The rotation is rounded to the nearest quarter turn.
     """
     a, b, c, d = matrix
     if abs(b) + abs(c) > abs(a) + abs(d):
@@ -101,13 +101,13 @@ def upright(image: np.ndarray, matrix: tuple[float, float, float, float]) -> np.
 
 
 def _matrix(frame: av.VideoFrame) -> tuple[float, float, float, float]:
-    """a, b, c, d of the film's display matrix, see ``upright``."""
+    """Return a, b, c, d of the display matrix; see ``upright``."""
     try:
         data = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # PyAV 18.1 gives up where there is a kind it does not know
-        turn = math.radians(frame.rotation)  # anticlockwise
+    except ValueError:  # PyAV 18.1 fails on side data of unknown types
+        turn = math.radians(frame.rotation)  # counter-clockwise
         return math.cos(turn), -math.sin(turn), math.sin(turn), math.cos(turn)
     if data is None:
         return 1, 0, 0, 1
-    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(data))  # in the machine's order
+    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(data))  # native byte order
     return a, b, c, d

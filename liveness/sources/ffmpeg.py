@@ -1,7 +1,7 @@
-"""PyAV, imported after OpenCV, and without lines of its own.
+"""Import PyAV after OpenCV, and silence FFmpeg's log.
 
-Both wheels bring libraries of X11. When PyAV's are loaded first, OpenCV's window
-hangs on Linux for good; so everything here gets ``av`` from this module.
+Both wheels contain X11 libraries. If PyAV's are loaded first, OpenCV's window hangs
+on Linux. Every module therefore imports ``av`` from here.
 """
 
 import cv2  # noqa: F401, I001 - before av, see above
@@ -9,5 +9,5 @@ import av
 
 __all__ = ["av"]
 
-# FFmpeg's own lines name no file, and may hold a URL with its password.
+# FFmpeg's log lines name no file, and may contain a URL with its password.
 av.logging.set_libav_level(av.logging.PANIC)

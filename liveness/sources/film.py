@@ -1,7 +1,7 @@
-"""The frames of a video file or stream, one after another, and when each is shown.
+"""Read the frames of a video file or stream, with the time of each.
 
-Of several streams the film is taken and not its cover. Interlaced frames are
-deinterlaced, damaged ones are passed over, and times never go back.
+If there are several streams, the video is chosen and not its cover picture.
+Interlaced frames are deinterlaced, damaged ones are skipped, and times never go back.
 """
 
 from collections import Counter
@@ -15,46 +15,47 @@ from liveness.errors import SourceError
 from liveness.sources.deinterlacing import Deinterlacer
 from liveness.sources.ffmpeg import av
 
-DEFAULT_FPS = 25.0  # of a film that tells neither times nor rate; FFmpeg's own figure
-BUFFER_BYTES = 1 << 20  # read from a file at a time
-PROBED_PACKETS = 100  # looked at to tell a film from a cover
-JITTER_FRAMES = 2  # times that go back by no more are inexact, not a new start
-MAX_LEAD_S = 10.0  # of a stream's stated start before its first frame
-WAIT_FRAMES = 300  # after damage for a key frame; encoders' usual limit is 250
-NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS: FFmpeg's flag of formats that have none
+DEFAULT_FPS = 25.0  # if a file states neither times nor rate; FFmpeg's own default
+BUFFER_BYTES = 1 << 20  # read from a file at once
+PROBED_PACKETS = 100  # read to tell a video from a cover picture
+JITTER_FRAMES = 2  # a time that goes back by no more is imprecise, not a new start
+MAX_LEAD_S = 10.0  # between the stated start of a stream and its first frame
+WAIT_FRAMES = 300  # how long to wait for a key frame; encoders' usual limit is 250
+NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS: FFmpeg's flag of formats without times
 
 COVER = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
 
 
 @dataclass(frozen=True)
 class FilmFrame:
-    """A decoded frame, not interlaced, and what is needed to show it."""
+    """A decoded, progressive frame, with its time and pixel aspect ratio."""
 
     image: av.VideoFrame
-    time_s: float  # since the start of the film
+    time_s: float  # since the start of the video
     aspect: Fraction | None  # width of a pixel over its height
 
 
 class Film:
-    """An open film; iterating gives its frames.
+    """An open video file or stream; iterate over it to get the frames.
 
     Args:
         source: An open binary file, or the URL of a stream.
-        options: Of FFmpeg, for the stream's protocol.
-        timeout_s: Without data for so long opening and reading fail; None waits.
+        options: FFmpeg's options for the stream's protocol.
+        timeout_s: Opening and reading fail after this time without data; None waits.
 
     Attributes:
-        fps: Rate that the film states, None if it does not.
-        frame_count: How many frames it promises; 0 where it does not say.
-        has_times: False for a bare stream of pictures, which has none.
-        duration_s: How long it promises to be; None where it does not say.
-        read_s: How long what was read so far is.
-        damaged: How many frames were passed over so far.
-        others: How many other films are beside it in a file.
+        fps: Frame rate stated in the file; None if there is none.
+        frame_count: Number of frames stated in the file; 0 if there is none.
+        has_times: Whether frames have times; a raw video stream has none.
+        duration_s: Duration stated in the file; None if there is none.
+        read_s: Duration of what was read so far.
+        damaged: Number of frames skipped so far because of damage.
+        others: Number of other videos in the file.
 
     Raises:
-        SourceError: If there is no film in it; the message is half a sentence.
-        av.FFmpegError, OSError: If it cannot be opened.
+        SourceError: If the source holds no video. The caller prefixes its name to
+            the message.
+        av.FFmpegError, OSError: If the source cannot be opened.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Film:
     ) -> None:
         self._is_file = not isinstance(source, str)
         options = dict(options or {})
-        if self._is_file:  # a file leads to no other files and addresses
+        if self._is_file:  # a file may not refer to other files and URLs
             options["protocol_whitelist"] = "none"
         self._open = lambda: av.open(
             source,
@@ -83,9 +84,9 @@ class Film:
             self._container.close()
             raise
         stream, codec = self._stream, self._stream.codec_context
-        # Frame threads are fastest; they hold a frame back each, so not in a stream.
+        # Frame threads are fastest, but each delays a frame: not for live streams.
         codec.thread_type = "AUTO" if self._is_file else "SLICE"
-        if codec.name == "mjpeg":  # others say so when they mend a frame
+        if codec.name == "mjpeg":  # other decoders flag damaged frames
             codec.options = {"err_detect": "explode"}
         self.has_times = not self._container.format.flags & NO_TIMES
         self.fps = _rate(stream)
@@ -97,49 +98,50 @@ class Film:
             None if stream.start_time is None else stream.start_time * stream.time_base
         )
         self._clock = _Clock(1 / (self.fps or DEFAULT_FPS), start and float(start))
-        self._packets_s = 0.0  # up to where packets were read, of any stream
+        self._packets_s = 0.0  # end of the packets read so far, in all streams
 
     def __iter__(self) -> Iterator[FilmFrame]:
-        """The frames.
+        """Yield the frames in order.
 
         Raises:
-            av.FFmpegError, OSError: If reading fails, as when a stream breaks.
+            av.FFmpegError, OSError: If reading fails, e.g. because a stream breaks.
         """
         deinterlacer = Deinterlacer()
-        for frame in self._sound_frames():
-            time_s = self._clock.tell(frame)
-            for image, shown_s in deinterlacer.feed(frame, time_s):
-                yield FilmFrame(image, shown_s, self._aspect_now())
-        for image, shown_s in deinterlacer.flush():
-            yield FilmFrame(image, shown_s, self._aspect_now())
+        for frame in self._intact_frames():
+            frame_s = self._clock.tell(frame)
+            for image, time_s in deinterlacer.feed(frame, frame_s):
+                yield FilmFrame(image, time_s, self._aspect_now())
+        for image, time_s in deinterlacer.flush():
+            yield FilmFrame(image, time_s, self._aspect_now())
 
     @property
     def read_s(self) -> float:
+        """Duration of what was read so far, in seconds."""
         return max(self._clock.end_s, self._packets_s)
 
     @property
     def step_s(self) -> float:
-        """Time that the newest frame is shown, as far as it is known."""
+        """Duration of the newest frame in seconds, as far as it is known."""
         return self._clock.step_s
 
     @property
     def longest_gap_s(self) -> float:
-        """The longest time between two frames so far."""
+        """Longest time between two frames so far, in seconds."""
         return self._clock.longest_gap_s
 
     def close(self) -> None:
-        """Close it; may be called again."""
+        """Close the source; it is safe to call this twice."""
         self._container.close()
 
-    def _sound_frames(self) -> Iterator[av.VideoFrame]:
-        """Frames as they are decoded; after a damaged one from the next key frame."""
+    def _intact_frames(self) -> Iterator[av.VideoFrame]:
+        """Decode frames; after a damaged one, resume at the next key frame."""
         waiting = 0
         for packet in self._packets():
             try:
                 frames = packet.decode()
             except av.EOFError:
                 return
-            except av.FFmpegError:  # this one cannot be decoded; others may build on it
+            except av.FFmpegError:  # damaged, and later frames may depend on it
                 self.damaged += 1
                 waiting = WAIT_FRAMES
                 continue
@@ -155,13 +157,13 @@ class Film:
                 self.damaged += 1
 
     def _packets(self) -> Iterator[av.Packet]:
-        """The film's packets; notes how far those of all streams reach."""
-        # Sound may go on after the last picture. Where the film's own length is not
-        # known, the file is whole if any of its streams reaches its end.
+        """Yield the video's packets and record where the packets of all streams end."""
+        # Sound may continue after the last frame. If the duration of the video stream
+        # is unknown, the file is complete when any of its streams reaches the end.
         counts_all = self._is_file and not self._stream.duration
-        wanted = self._container.streams if counts_all else [self._stream]
+        streams = self._container.streams if counts_all else [self._stream]
         start_s = (self._container.start_time or 0) / av.time_base
-        for packet in self._container.demux(list(wanted)):
+        for packet in self._container.demux(list(streams)):
             if counts_all and packet.pts is not None and packet.time_base:
                 end = (packet.pts + (packet.duration or 0)) * packet.time_base
                 self._packets_s = max(self._packets_s, float(end) - start_s)
@@ -169,13 +171,13 @@ class Film:
                 yield packet
 
     def _choose_stream(self, source: BinaryIO | str) -> Any:
-        """The stream that is the film."""
+        """Choose the stream that holds the video."""
         streams = self._container.streams
-        known = [stream for stream in streams.video if stream.codec_context is not None]
-        films = [stream for stream in known if not stream.disposition & COVER]
-        if not films and (known or (streams.audio and not streams.video)):
-            what = "a cover picture" if known else "sound"
-            raise SourceError(f"it holds {what} and no film")
+        pictures = [stream for stream in streams.video if stream.codec_context]
+        films = [stream for stream in pictures if not stream.disposition & COVER]
+        if not films and (pictures or (streams.audio and not streams.video)):
+            content = "a cover picture" if pictures else "sound"
+            raise SourceError(f"it holds only {content}, no video")
         if not films:
             raise SourceError("none of its frames can be decoded")
         if len(films) > 1 and self._is_file:
@@ -189,7 +191,7 @@ class Film:
         return max(films, key=_preference)
 
     def _count_packets(self, streams: list[Any]) -> Counter[int]:
-        """How often each stream is among the first packets: a cover only once."""
+        """Count the first packets of each stream; a cover picture has only one."""
         counts: Counter[int] = Counter(stream.index for stream in streams)
         counts.subtract(counts)
         with suppress(av.FFmpegError):
@@ -201,39 +203,39 @@ class Film:
 
     def _duration_s(self) -> float | None:
         if not self.has_times:
-            return None  # FFmpeg would guess it from a bit rate
+            return None  # FFmpeg would estimate it from the bit rate
         if self._stream.duration:
             return float(self._stream.duration * self._stream.time_base)
         duration = self._container.duration
         return duration / av.time_base if duration else None
 
     def _frame_count(self) -> int:
-        """By the index or by the time: an index counts what a trim cut off, too."""
+        """Return the smaller count, as the index also counts frames cut by trimming."""
         by_time = round((self.duration_s or 0) * (self.fps or 0))
         return min(filter(None, (self._stream.frames, by_time)), default=0)
 
     def _aspect_now(self) -> Fraction | None:
-        """As the file says, unless it changed in the film itself."""
+        """Return the file's aspect ratio, unless the codec's own one has changed."""
         aspect = _aspect(self._stream.codec_context)
         return self._aspect if aspect == self._first_aspect else aspect
 
 
 class _Clock:
-    """Times that never go back: where a film starts again, they go on.
+    """Frame times that never go back; they continue if the time stamps start over.
 
     Args:
-        step_s: From a frame to the next, where a frame does not say.
-        start_s: Where the film says that it starts; None if it does not.
+        step_s: Duration of a frame that states none.
+        start_s: Start time stated in the file; None if there is none.
     """
 
     def __init__(self, step_s: float, start_s: float | None) -> None:
         self.end_s = self.longest_gap_s = 0.0
         self.step_s, self._usual_step_s, self._start_s = step_s, step_s, start_s
         self._last_s: float | None = None
-        self._shift_s = 0.0  # from the film's stamps to the times
+        self._shift_s = 0.0  # added to time stamps to get times
 
     def tell(self, frame: av.VideoFrame) -> float:
-        """When a frame is shown, in seconds since the start."""
+        """Return the time of a frame in seconds since the start."""
         step_s = self._usual_step_s
         if frame.duration and frame.time_base:
             step_s = float(frame.duration * frame.time_base)
@@ -261,7 +263,7 @@ class _Clock:
 
 
 def _preference(stream: Any) -> tuple[bool, int]:
-    """The default stream before others, then the largest."""
+    """Return the sort key of a stream: default streams first, then larger ones."""
     is_default = bool(stream.disposition & av.stream.Disposition.default)
     return is_default, stream.codec_context.width * stream.codec_context.height
 

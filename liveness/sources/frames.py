@@ -1,10 +1,9 @@
-"""Where pictures come from: video files, webcams and phones, read in one way.
+"""Read frames from video files, webcams and phones through one interface.
 
-A file gives every frame. A live source gives the newest picture only: a thread
-reads all the time and keeps just the last one, so a slow loop never works on old
-pictures. When a live source breaks off, ``read`` returns ``Waiting`` while the
-thread connects again and again; only after ``timeout_s`` without a picture does
-it raise.
+A file returns every frame. A live source returns the newest frame only: a thread
+reads continuously and keeps just the last frame, so a slow loop never lags behind.
+When a live source breaks off, ``read`` returns ``Waiting`` while the thread
+reconnects; it raises only after ``timeout_s`` without a frame.
 """
 
 import logging
@@ -41,23 +40,23 @@ __all__ = [
 
 from liveness.constants import DEFAULT_TIMEOUT_S
 
-FIRST_CONNECTION_S = 15.0  # at most, for a source that has never worked
-POLL_S = 0.5  # read() comes back this often, so that keys and the window work
-LATE_S = 2.0  # without a picture for that long a source no longer counts as live
-STALL_S = 5.0  # without a picture for that long a connection is made anew
-STALL_GAPS = 3  # ... or this many times the gap between two pictures, if longer
-BACK_OFF_S = (0.2, 0.5, 1.0, 2.0)  # before each try to connect; the last one stays
-JOIN_S = 6.0  # longer than connecting may take
-QUIET_S = 10.0  # a connection that keeps breaking is logged no more often
+FIRST_CONNECTION_S = 15.0  # timeout for a source that has never worked
+POLL_S = 0.5  # read() returns this often, so that keys and the window respond
+LATE_S = 2.0  # without a frame for this long, a source is no longer live
+STALL_S = 5.0  # without a frame for this long, the source reconnects ...
+STALL_GAPS = 3  # ... or for this many frame intervals, if longer
+BACK_OFF_S = (0.2, 0.5, 1.0, 2.0)  # before each attempt; the last one repeats
+JOIN_S = 6.0  # longer than an attempt to connect may take
+QUIET_S = 10.0  # least time between two log lines about a lost connection
 
-# An address without its http:// or rtsp://: phone:8080, me:word@host, rtsp:/host
+# A URL with a missing or broken scheme: phone:8080, me:word@host, rtsp:/host
 ADDRESS_LIKE = re.compile(r".*@|(https?|rtsps?):|[\w.-]+:\d", re.IGNORECASE | re.DOTALL)
 
 logger = logging.getLogger(__name__)
 
 
 class Connection(Protocol):
-    """What a live source reads from; a failing method raises SourceError."""
+    """A camera that a live source reads from; its methods raise SourceError."""
 
     name: str
     fps: float | None
@@ -71,15 +70,15 @@ class Connection(Protocol):
 
 
 class LiveSource(FrameSource):
-    """The newest picture of a camera that may go away and come back.
+    """The newest frame of a camera whose connection may break and return.
 
     Args:
         connection: The camera; this source opens and closes it.
-        timeout_s: How long the source may give no picture before read() raises.
+        timeout_s: read() raises after this time without a frame.
 
     Raises:
-        SourceError: If the first connection fails: at once for what waiting does
-            not cure (refused, 401, 404, wrong type), else within ``timeout_s``.
+        SourceError: If the first connection fails. Permanent errors (refused, 401,
+            404, wrong type) raise at once, others within ``timeout_s``.
     """
 
     is_live = True
@@ -109,17 +108,17 @@ class LiveSource(FrameSource):
 
     @property
     def fps(self) -> float | None:
-        """Frames per second that the camera promises, None if it does not."""
+        """Frame rate that the camera states, None if it states none."""
         return self._connection.fps
 
     @property
     def details(self) -> str:
-        """What the camera says about itself (size, orientation), or ""."""
+        """Size and orientation as the camera reports them, or ""."""
         return self._connection.details
 
     @property
     def newest_index(self) -> int:
-        """Index of the newest picture received; minus a frame's own: its lag."""
+        """Index of the newest frame received; minus a frame's index, its lag."""
         return self._received - 1
 
     @property
@@ -127,14 +126,14 @@ class LiveSource(FrameSource):
         since_s = time.monotonic() - self._last_at
         if self._connected and since_s < LATE_S:
             return "live"
-        doing = "waiting" if self._connected else "reconnecting"
-        return f"{doing}: no picture for {int(since_s)} s"
+        activity = "waiting" if self._connected else "reconnecting"
+        return f"{activity}: no picture for {int(since_s)} s"
 
     def read(self) -> Frame | Waiting:
-        """The newest picture not returned yet; see FrameSource.read."""
+        """Return the newest frame that was not returned yet; see FrameSource.read."""
         end = time.monotonic() + POLL_S
-        while (grabbed := self._take(end - time.monotonic())) is not None:
-            content, index, captured_at = grabbed
+        while (slot := self._take(end - time.monotonic())) is not None:
+            content, index, captured_at = slot
             image = self._connection.decode(content)
             if image is not None:
                 self._last_at = captured_at
@@ -148,15 +147,15 @@ class LiveSource(FrameSource):
         return Waiting(self.state, since_s)
 
     def close(self) -> None:
-        """Stop the thread, which releases the camera; may be called again."""
+        """Stop the thread and release the camera; it is safe to call this twice."""
         self._stop.set()
         self._connection.interrupt()
         self._thread.join(JOIN_S)
         if self._thread.is_alive():
-            logger.warning("%s still holds its camera", self.name)
+            logger.warning("%s: the camera could not be released", self.name)
 
     def _take(self, wait_s: float) -> tuple[Any, int, float] | None:
-        """Empty the slot, waiting for it if need be; None if nothing came."""
+        """Empty the slot, waiting for a frame if necessary; None if none arrived."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._slot is not None or self._crash is not None,
@@ -164,8 +163,8 @@ class LiveSource(FrameSource):
             )
             if self._crash is not None:
                 raise self._crash
-            grabbed, self._slot = self._slot, None
-            return grabbed
+            content, self._slot = self._slot, None
+            return content
 
     def _await_first_connection(self) -> None:
         limit_s = min(self._timeout_s, FIRST_CONNECTION_S)
@@ -178,12 +177,12 @@ class LiveSource(FrameSource):
                     raise self._crash
                 if not self._was_connected:
                     raise SourceError(f"{self.name}: no answer for {limit_s:g} s")
-        except BaseException:  # Ctrl-C too must not leave the thread behind
+        except BaseException:  # Ctrl-C must not leave the thread behind either
             self.close()
             raise
 
     def _run(self) -> None:
-        """The thread: connect, read, and connect again until closed."""
+        """Connect, read and reconnect in the thread, until the source is closed."""
         tries = 0
         while not self._stop.is_set():
             received = self._received
@@ -196,29 +195,29 @@ class LiveSource(FrameSource):
                     self._give_up(error)
                     return
                 self._note_lost(error)
-            except Exception as error:  # a fault of ours: read() raises it
+            except Exception as error:  # a bug of ours: read() raises it
                 self._give_up(error)
                 return
             finally:
                 self._connection.close()
             if self._received > received:
                 tries = 0
-            else:  # back off, and be more patient with a slow camera
+            else:  # back off, and allow a slow camera more time
                 tries += 1
                 self._stall_s = min(2 * self._stall_s, self._timeout_s)
             self._stop.wait(BACK_OFF_S[min(tries, len(BACK_OFF_S) - 1)])
 
     def _receive(self) -> None:
-        """Put each picture into the slot, until closed or SourceError."""
-        before = None
+        """Put each frame into the slot until the source is closed or fails."""
+        last = None
         while not self._stop.is_set():
             content = self._connection.grab(self._stall_s)
             now = time.monotonic()
-            if before is not None:
-                self._stall_s = max(STALL_S, STALL_GAPS * (now - before))
-            before = now
+            if last is not None:
+                self._stall_s = max(STALL_S, STALL_GAPS * (now - last))
+            last = now
             if self._loss_logged:
-                logger.info("%s: pictures again", self.name)
+                logger.info("%s: reconnected", self.name)
                 self._loss_logged = False
             with self._changed:
                 self._slot = (content, self._received, now)
@@ -231,7 +230,7 @@ class LiveSource(FrameSource):
             self._changed.notify_all()
 
     def _note_lost(self, error: SourceError) -> None:
-        """Keep the reason for read() and log the first of a row of failures."""
+        """Store the reason for read(); log only the first of several failures."""
         if self._stop.is_set():
             return
         now = time.monotonic()
@@ -249,19 +248,19 @@ class LiveSource(FrameSource):
 
 
 class FpsMeter:
-    """Frames per second over the last ticks: n ticks span n - 1 intervals."""
+    """Frame rate over the last ticks: n ticks span n - 1 intervals."""
 
     def __init__(self, *, window: int = 30) -> None:
         self._ticks: deque[float] = deque(maxlen=window + 1)
 
     def tick(self, now_s: float | None = None) -> float:
-        """Count a frame at a time (default: now); returns ``fps``."""
+        """Count a frame at the given time (default: now) and return ``fps``."""
         self._ticks.append(time.monotonic() if now_s is None else now_s)
         return self.fps
 
     @property
     def fps(self) -> float:
-        """The rate, 0 while there is no interval yet."""
+        """Frames per second; 0 before there is an interval."""
         if len(self._ticks) < 2 or self._ticks[-1] <= self._ticks[0]:
             return 0.0
         return (len(self._ticks) - 1) / (self._ticks[-1] - self._ticks[0])
@@ -270,7 +269,7 @@ class FpsMeter:
 def open_source(
     source: str | int | Path, *, timeout_s: float = DEFAULT_TIMEOUT_S
 ) -> FrameSource:
-    """Open what the words mean: a camera's number or device, a URL, a video file."""
+    """Open a source: a camera's number or device file, a URL or a video file."""
     text = str(source)
     if text.isdecimal() or text.startswith("/dev/"):
         return open_webcam(int(text) if text.isdecimal() else text, timeout_s=timeout_s)
@@ -280,13 +279,13 @@ def open_source(
 
 
 def check_source(source: str | int | Path) -> Path | None:
-    """Refuse, before a model is loaded, what ``open_source`` cannot open for certain.
+    """Reject, before a model is loaded, what ``open_source`` certainly cannot open.
 
     Returns:
         The video file; None for a camera.
 
     Raises:
-        SourceError: If an address is bad, or a file is missing or no video.
+        SourceError: If a URL is not valid, or a file is missing or not a video.
     """
     text = str(source)
     if text.isdecimal():
@@ -294,10 +293,11 @@ def check_source(source: str | int | Path) -> Path | None:
     if text.startswith("/dev/"):
         if not Path(text).exists():
             raise SourceError(
-                f"no such camera: '{text}'; --list-cameras shows what is there"
+                f"no such camera: '{text}'; --list-cameras lists the cameras"
             )
         return None
-    # Unlike Path.exists, False of a name too long: an error would repeat it.
+    # Unlike Path.exists, this does not raise an error for a name that is too long,
+    # which would repeat the name.
     is_address = not os.path.exists(text) and ADDRESS_LIKE.match(text)
     if "://" in text or is_address:
         parse_address(text)
@@ -317,14 +317,14 @@ def open_webcam(
     """Open a webcam.
 
     Args:
-        source: Its number, or its device file.
+        source: Number or device file of the camera.
         backend: A key of ``webcam.BACKENDS``.
-        size_wh: Width and height to ask for; the driver takes the nearest.
-        fps: Rate to ask for.
-        timeout_s: How long it may give no picture before read() raises.
+        size_wh: Width and height to request; the driver chooses the nearest.
+        fps: Frame rate to request.
+        timeout_s: read() raises after this time without a frame.
 
     Raises:
-        SourceError: If there is no such camera or it gives no picture.
+        SourceError: If the camera does not exist or sends no frames.
     """
     connection = WebcamConnection(source, backend=backend, size_wh=size_wh, fps=fps)
     return LiveSource(connection, timeout_s=timeout_s)
@@ -341,16 +341,16 @@ def open_ip_webcam(
     """Open a phone that runs IP Webcam, or another network camera.
 
     Args:
-        url: http(s)://host:port, the same with the path of an MJPEG stream or a
-            JPEG, or an rtsp(s) URL; may carry ``user:password@``.
-        user: Name for Basic authentication; wins over the one in the URL.
-        password: Its password.
-        verify_tls: False accepts any certificate, such as a self-signed one.
-        timeout_s: How long it may give no picture before read() raises.
+        url: http(s)://host:port, optionally with the path of an MJPEG stream or a
+            JPEG, or an rtsp(s) URL; it may contain ``user:password@``.
+        user: Login name; overrides the one in the URL.
+        password: Password of the user.
+        verify_tls: Whether to verify the certificate; False accepts a self-signed one.
+        timeout_s: read() raises after this time without a frame.
 
     Raises:
-        SourceError: If the URL is bad or the first connection fails; no message
-            holds the credentials.
+        SourceError: If the URL is not valid or the first connection fails; the
+            message never contains the credentials.
     """
     address = parse_address(url, user=user, password=password)
     if address.scheme.startswith("rtsp"):

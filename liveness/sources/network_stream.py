@@ -1,4 +1,4 @@
-"""Pictures from RTSP streams of network cameras."""
+"""Read RTSP streams of network cameras."""
 
 from collections.abc import Iterator
 from typing import ClassVar
@@ -15,13 +15,13 @@ class RtspConnection:
     """An RTSP stream, for ``frames.LiveSource``: open, grab, decode, close.
 
     Args:
-        name: What messages call it; without credentials.
-        secret_url: Its URL, with user and password where it has them.
-        timeout_s: Without an answer for so long opening and reading fail.
+        name: What messages call the stream, without credentials.
+        secret_url: URL of the stream, including user and password if any.
+        timeout_s: Opening and reading fail after this time without a response.
     """
 
     details = ""
-    # Through firewalls, and no picture is torn by lost packets.
+    # TCP passes firewalls, and lost packets do not damage pictures.
     OPTIONS: ClassVar = {"rtsp_flags": "prefer_tcp"}
 
     def __init__(self, name: str, secret_url: str, *, timeout_s: float) -> None:
@@ -34,40 +34,40 @@ class RtspConnection:
         self._developer = Developer()
 
     def open(self) -> None:
-        """Connect; SourceError without the URL's credentials when that fails."""
+        """Connect; raise SourceError, without the credentials, if that fails."""
         try:
             self._film = Film(
                 self._secret_url, options=self.OPTIONS, timeout_s=self._timeout_s
             )
         except SourceError as error:
             raise SourceError(f"cannot read {self.name}: {error}") from error
-        except (av.FFmpegError, OSError):  # from None: its text may hold the password
+        except (av.FFmpegError, OSError):
             raise SourceError(
                 f"cannot open {self.name}: no answer, no such stream, or user and "
-                "password refused"
-            ) from None
+                "password rejected"
+            ) from None  # the text of the error may contain the password
         self.fps = self._film.fps
         self._frames = iter(self._film)
 
     def grab(self, stall_s: float) -> FilmFrame:
-        """The next frame; SourceError when the stream has none any more."""
+        """Return the next frame; raise SourceError if the stream has ended."""
         try:
             frame = next(self._frames, None)
         except (av.FFmpegError, OSError):
             frame = None
         if frame is None:
-            raise SourceError(f"{self.name} gives no picture any more")
+            raise SourceError(f"{self.name}: the stream ended")
         return frame
 
     def decode(self, frame: FilmFrame) -> np.ndarray:
-        """The frame's picture: (H, W, 3) uint8, BGR."""
+        """Convert a frame to a picture: (H, W, 3) uint8, BGR."""
         return self._developer.picture(frame.image, frame.aspect)
 
     def interrupt(self) -> None:
-        """Nothing: reads end by their own time limit."""
+        """Do nothing: reads have their own timeout."""
 
     def close(self) -> None:
-        """Hang up; ``open`` may follow."""
+        """Disconnect; ``open`` may follow."""
         self._frames = iter(())
         if self._film is not None:
             self._film.close()

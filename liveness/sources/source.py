@@ -1,4 +1,4 @@
-"""What every source of pictures gives, and how it is read."""
+"""The interface of all frame sources."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -9,24 +9,24 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture and when it was taken."""
+    """One frame and the time when it was taken."""
 
     image: np.ndarray  # (H, W, 3) uint8, BGR
-    index: int  # counts what the source sent, from 0; live: gaps were skipped
-    time_s: float  # position in a file; seconds since opening when live
-    captured_at: float  # time.monotonic() when it was received
+    index: int  # from 0; a live source skips those that were not read
+    time_s: float  # position in a file; seconds since opening if live
+    captured_at: float  # time.monotonic() on arrival
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """What a live source returns instead of a frame while it has none."""
+    """Result of reading a live source while it has no frame."""
 
     state: str
-    since_s: float  # how long there has been no picture
+    since_s: float  # time without a frame
 
 
 class FrameSource(ABC):
-    """Frames one after another; a context manager that releases what it opened."""
+    """A sequence of frames; a context manager that closes the source."""
 
     name: str
     is_live: bool
@@ -35,23 +35,23 @@ class FrameSource(ABC):
     @property
     @abstractmethod
     def state(self) -> str:
-        """``live``, or what is wrong, in words for the picture."""
+        """``live``, or a short description of the problem to draw on the picture."""
 
     @abstractmethod
     def read(self) -> Frame | Waiting | None:
-        """The next frame (file) or the newest one not returned yet (live).
+        """Return the next frame of a file, or the newest unread one of a live source.
 
         Returns:
-            A frame; None at the end of a file; Waiting, after half a second at
-            most, while a live source has no new picture.
+            A frame; None at the end of a file; Waiting, after at most half a second,
+            while a live source has no new frame.
 
         Raises:
-            SourceError: If a live source gave no picture for ``timeout_s``.
+            SourceError: If a live source sent no frame for ``timeout_s``.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Release camera, sockets and thread; may be called again."""
+        """Release camera, sockets and thread; it is safe to call this twice."""
 
     def __enter__(self) -> Self:
         return self

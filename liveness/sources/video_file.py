@@ -1,4 +1,4 @@
-"""Video files: every frame, and what is wrong with the file."""
+"""Read every frame of a video file and report damage."""
 
 import logging
 import time
@@ -10,18 +10,18 @@ from liveness.sources.ffmpeg import av
 from liveness.sources.film import Film, FilmFrame
 from liveness.sources.source import Frame, FrameSource
 
-MIN_COMPLETE_SHARE = 0.9  # of the time a file promises; less: it is damaged ...
-LAST_GAPS = 3  # ... but for a last picture that long, in gaps between two pictures
+MIN_COMPLETE_SHARE = 0.9  # of the stated duration; a file with less is damaged ...
+LAST_GAPS = 3  # ... unless only this many of its longest frame intervals are missing
 SNIFF_BYTES = 1024
 
 logger = logging.getLogger(__name__)
 
 
 class VideoFile(FrameSource):
-    """Every frame of a video file, upright and with square pixels as the file says.
+    """A video file; its frames are upright and have square pixels.
 
     Raises:
-        SourceError: If the file is missing, empty, no video or without frames.
+        SourceError: If the file is missing, empty, not a video or without frames.
     """
 
     is_live = False
@@ -34,7 +34,7 @@ class VideoFile(FrameSource):
         self._index = 0
         self._is_at_end = False
         self._developer = Developer()
-        # Opened here: FFmpeg takes no name that is not UTF-8.
+        # Opened here because FFmpeg accepts only UTF-8 names.
         self._file = self.path.open("rb")
         self._film: Film | None = None
         try:
@@ -55,75 +55,78 @@ class VideoFile(FrameSource):
         self.fps, self.frame_count = self._film.fps, self._film.frame_count
         if self._film.others > 0:
             logger.warning(
-                "%s holds %d films: only the main one is read",
+                "%s holds %d videos: only the main one is read",
                 self.name,
                 self._film.others + 1,
             )
         if not self._film.has_times:
             self.fps = 1 / self._film.step_s
             logger.warning(
-                "%s has no times: %g frames per second are assumed",
+                "%s has no time stamps: assuming %g frames per second",
                 self.name,
                 round(self.fps, 3),
             )
 
     def read(self) -> Frame | None:
-        """The next frame, None at the end."""
-        decoded = self._next()
-        if decoded is None:
+        """Return the next frame, None at the end."""
+        frame = self._next()
+        if frame is None:
             return None
-        image = self._developer.picture(decoded.image, decoded.aspect)
-        return Frame(image, self._index - 1, decoded.time_s, time.monotonic())
+        image = self._developer.picture(frame.image, frame.aspect)
+        return Frame(image, self._index - 1, frame.time_s, time.monotonic())
 
     def skip(self) -> bool:
-        """Pass over the next frame, which is cheaper than read; False at the end."""
+        """Skip the next frame, which is cheaper than read; False at the end."""
         return self._next() is not None
 
     def close(self) -> None:
-        """Close the file; may be called again."""
+        """Close the file; it is safe to call this twice."""
         if self._film is not None:
             self._film.close()
         self._file.close()
 
     def _next(self) -> FilmFrame | None:
-        """The next frame as it was decoded, None at the end."""
-        decoded, self._first = self._first, None
-        if decoded is None and not self._is_at_end:
+        """Decode the next frame; None at the end."""
+        frame, self._first = self._first, None
+        if frame is None and not self._is_at_end:
             try:
-                decoded = next(self._frames, None)
+                frame = next(self._frames, None)
             except (av.FFmpegError, OSError) as error:
                 logger.debug("%s: %s", self.name, error)
-            if decoded is None:
+            if frame is None:
                 self._is_at_end = True
-                self._tell_damage()
-        if decoded is not None:
+                self._warn_of_damage()
+        if frame is not None:
             self._index += 1
-        return decoded
+        return frame
 
-    def _tell_damage(self) -> None:
-        """Warn of frames passed over, and of a film that ends early."""
+    def _warn_of_damage(self) -> None:
+        """Warn of frames that were skipped and of a file that ends early."""
         film = self._film
         if film.damaged:
             logger.warning(
-                "%s: %d damaged frames were passed over", self.name, film.damaged
+                "%s: %d damaged frames were skipped", self.name, film.damaged
             )
-        promised_s = film.duration_s or 0
-        missing_s = promised_s - film.read_s
-        tolerance_s = (1 - MIN_COMPLETE_SHARE) * promised_s
+        duration_s = film.duration_s or 0
+        missing_s = duration_s - film.read_s
+        tolerance_s = (1 - MIN_COMPLETE_SHARE) * duration_s
         if missing_s > max(tolerance_s, LAST_GAPS * film.longest_gap_s):
             logger.warning(
                 "%s ends after %.1f of %.1f s: is it damaged?",
                 self.name,
                 film.read_s,
-                promised_s,
+                duration_s,
             )
 
 
 def check_video_file(path: Path) -> None:
-    """Refuse what is no video before a decoder sees it.
+    """Reject a file that is not a video before a decoder opens it.
 
-    FFmpeg draws text files as pictures and follows playlists to other files and
-    addresses; a video file's first bytes always hold some that no text has.
+    FFmpeg renders text files as pictures and follows playlists to other files and
+    URLs. The first bytes of a video file always include some that no text contains.
+
+    Raises:
+        SourceError: If the file is missing, unreadable, empty or not a video.
     """
     try:
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Pictures from webcams, which OpenCV opens."""
+"""Read webcams with OpenCV."""
 
 import os
 import sys
@@ -12,18 +12,18 @@ import numpy as np
 from liveness.constants import CAMERA_BACKENDS
 from liveness.errors import SourceError
 
-# OpenCV may try FFmpeg, too. It looks at this once, when it first opens a camera.
+# OpenCV may also try FFmpeg. It reads this once, when it first opens a camera.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
 
 BACKENDS = {name: getattr(cv2, f"CAP_{name.upper()}") for name in CAMERA_BACKENDS}
-MAX_LISTED_CAMERAS = 10  # numbers tried where the system has no list of its own
-FIRST_PICTURE_TRIES = 10  # webcams that warm up refuse a few reads
+MAX_LISTED_CAMERAS = 10  # numbers to try if the system provides no list
+FIRST_PICTURE_TRIES = 10  # the first reads fail while a webcam warms up
 RETRY_S = 0.1
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A webcam that gave a picture: its number, name and size."""
+    """A webcam that works: its number, name and frame size."""
 
     number: int
     name: str
@@ -48,48 +48,48 @@ class WebcamConnection:
         self.fps: float | None = None
         self._source = source
         self._backend = BACKENDS[backend]
-        self._wanted = {cv2.CAP_PROP_BUFFERSIZE: 1}  # the driver keeps no old ones
+        self._settings = {cv2.CAP_PROP_BUFFERSIZE: 1}  # the driver queues no frames
         if size_wh is not None:
-            self._wanted[cv2.CAP_PROP_FRAME_WIDTH] = size_wh[0]
-            self._wanted[cv2.CAP_PROP_FRAME_HEIGHT] = size_wh[1]
+            self._settings[cv2.CAP_PROP_FRAME_WIDTH] = size_wh[0]
+            self._settings[cv2.CAP_PROP_FRAME_HEIGHT] = size_wh[1]
         if fps is not None:
-            self._wanted[cv2.CAP_PROP_FPS] = fps
+            self._settings[cv2.CAP_PROP_FPS] = fps
         self._capture: cv2.VideoCapture | None = None
 
     def open(self) -> None:
-        """Open the camera and see that it gives pictures; else SourceError."""
+        """Open the camera and read a first frame; raise SourceError if that fails."""
         silence_opencv()
         self._capture = cv2.VideoCapture(self._source, self._backend)
         if not self._capture.isOpened():
             raise SourceError(
-                f"cannot open {self.name}: no such camera, or no right to use it; "
-                "--list-cameras shows what is there"
+                f"cannot open {self.name}: no such camera, or permission denied; "
+                "--list-cameras lists the cameras"
             )
-        for key, value in self._wanted.items():
-            self._capture.set(key, value)  # drivers take the nearest they have
+        for key, value in self._settings.items():
+            self._capture.set(key, value)  # drivers choose the nearest they support
         for _ in range(FIRST_PICTURE_TRIES):
             if self._capture.read()[0]:
                 break
             time.sleep(RETRY_S)
         else:
             raise SourceError(
-                f"{self.name} opens but gives no picture: is another program using it?"
+                f"{self.name} opens but sends no frames: is another program using it?"
             )
         self.fps = positive_or_none(self._capture.get(cv2.CAP_PROP_FPS))
 
     def grab(self, stall_s: float) -> np.ndarray:
-        """The next picture; SourceError when the camera has none any more."""
-        ok, image = self._capture.read()
-        if not ok:
-            raise SourceError(f"{self.name} gives no picture any more: unplugged?")
+        """Return the next frame; raise SourceError if the camera has stopped."""
+        succeeded, image = self._capture.read()
+        if not succeeded:
+            raise SourceError(f"{self.name} stopped sending frames: unplugged?")
         return image
 
     def decode(self, image: np.ndarray) -> np.ndarray:
-        """The picture itself: OpenCV has decoded it."""
+        """Return the frame unchanged: OpenCV has decoded it."""
         return image
 
     def interrupt(self) -> None:
-        """Nothing: OpenCV's reads end by their own time limit."""
+        """Do nothing: OpenCV's reads have their own timeout."""
 
     def close(self) -> None:
         """Release the camera; ``open`` may follow."""
@@ -99,9 +99,9 @@ class WebcamConnection:
 
 
 def list_cameras() -> list[Camera]:
-    """The webcams that give a picture now, in the order of their numbers.
+    """List the webcams that work now, ordered by number.
 
-    One that another program is using may be missing.
+    A webcam that another program is using may be missing.
     """
     cameras = []
     for number in _camera_numbers():
@@ -109,7 +109,7 @@ def list_cameras() -> list[Camera]:
         try:
             connection.open()
             height, width = connection.grab(0).shape[:2]
-        except SourceError:  # no camera, its metadata device, or in use
+        except SourceError:  # no camera, a camera's metadata device, or in use
             continue
         finally:
             connection.close()
@@ -118,16 +118,16 @@ def list_cameras() -> list[Camera]:
 
 
 def silence_opencv() -> None:
-    """Keep OpenCV from writing its own lines beside our one.
+    """Silence OpenCV's own log lines.
 
-    Setting OPENCV_LOG_LEVEL in the environment brings them back.
+    Set OPENCV_LOG_LEVEL in the environment to get them back.
     """
     if "OPENCV_LOG_LEVEL" not in os.environ:
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def positive_or_none(number: float) -> float | None:
-    """OpenCV reports what it does not know as 0, a negative number or nan."""
+    """Return None for unknown values: OpenCV reports 0, a negative number or nan."""
     return number if 0 < number < float("inf") else None
 
 
@@ -139,7 +139,7 @@ def _camera_numbers() -> list[int]:
 
 
 def _camera_name(number: int) -> str:
-    """What the driver calls it, where the system tells (Linux); else its number."""
+    """Return the driver's name of a camera (Linux only), else its number."""
     try:
         path = Path(f"/sys/class/video4linux/video{number}/name")
         return path.read_text(encoding="utf-8", errors="replace").strip()
