@@ -68,14 +68,15 @@ system-libraries: $(INSTALLED)
 	  fi; \
 	  $(BIN)/python -c 'import cv2'; }
 
-# The tests of the window need a virtual screen; without one they are skipped.
+# The tests of the window need a virtual screen and those of the report a browser;
+# without them they are skipped.
 test-screen:
-	@{ command -v Xvfb && command -v xdotool; } >/dev/null || { \
+	@{ command -v Xvfb && command -v xdotool && command -v chromium; } >/dev/null || { \
 	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-	    echo "installing xvfb and xdotool for the tests of the window"; \
+	    echo "installing xvfb, xdotool and chromium for tests"; \
 	    { apt-get update -qq && \
-	      apt-get install -y -qq --no-install-recommends xvfb xdotool; } || \
-	    echo "that failed: the tests of the window will be skipped"; \
+	      apt-get install -y -qq --no-install-recommends xvfb xdotool chromium; } || \
+	    echo "that failed: the tests that need them will be skipped"; \
 	  else \
-	    echo "no Xvfb or xdotool: the tests of the window will be skipped"; \
+	    echo "no Xvfb, xdotool or chromium: the tests that need them will be skipped"; \
 	  fi; }

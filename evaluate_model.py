@@ -10,6 +10,7 @@ With --changes the faces are measured in other light, colours and focus, too.
 import argparse
 import itertools
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -22,6 +23,8 @@ from liveness.processes import set_up_logging
 
 if TYPE_CHECKING:
     from liveness.workflow.evaluate import Measurement
+
+logger = logging.getLogger("liveness.evaluate_model")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -65,6 +68,13 @@ def build_parser() -> argparse.ArgumentParser:
         "-p", "--plot", type=Path, metavar="PNG", help="DET, ROC and score histograms"
     )
     output.add_argument(
+        "--report",
+        type=Path,
+        metavar="DIR",
+        help="write a page with the figures and the faces judged worst, into a new "
+        "folder: open DIR/index.html",
+    )
+    output.add_argument(
         "--changes",
         action="store_true",
         help="also measure the faces in other light, colours and focus",
@@ -90,6 +100,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     _check_usage(parser, arguments)
     set_up_logging(verbose=arguments.verbose)
+    from liveness.evaluation.advice import advice
+    from liveness.evaluation.html_report import check_report_folder
     from liveness.evaluation.report import write_scores
     from liveness.io.files import check_output_files
     from liveness.model.paths import find_model
@@ -108,6 +120,8 @@ def main(argv: list[str] | None = None) -> int:
     check_output_files(filter(None, outputs), inputs=inputs)
     if arguments.calibrate:
         check_output_files([paths.card])
+    if arguments.report:
+        check_report_folder(arguments.report)
     measurement = evaluate_model(
         files,
         model=arguments.model,
@@ -116,9 +130,19 @@ def main(argv: list[str] | None = None) -> int:
         changes=arguments.changes,
         calibration=Calibration(arguments.bpcer) if arguments.calibrate else None,
     )
-    print(measurement.evaluation.as_text())
+    evaluation = measurement.evaluation
+    print(evaluation.as_text())
+    for sentence in advice(
+        evaluation.rates,
+        bona_fide=evaluation.bona_fide,
+        attacks=evaluation.attacks,
+    ):
+        logger.info("%s", sentence)
     if arguments.scores:
         write_scores(arguments.scores, measurement.faces)
+    if arguments.report:
+        page = measurement.write_report(arguments.report)
+        logger.info("wrote %s: it shows faces, keep it as you keep the films", page)
     _write_figures(measurement, json_file=arguments.json, plot=arguments.plot)
     return EXIT_OK
 

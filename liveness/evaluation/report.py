@@ -56,6 +56,11 @@ class Evaluation:
     sources: int
     changed: dict[str, ErrorRates]
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """Every figure of the report by the name that it has there."""
+        return _figures(self.rates)
+
     def as_json(self) -> dict:
         """All figures as JSON values; an interval that cannot be had is null."""
         figures = {

@@ -17,11 +17,14 @@ from liveness.data.extraction import Extraction, Input, extract_faces
 from liveness.errors import DatasetError, ImageError
 from liveness.evaluation.calibration import calibrate, card_to_calibrate
 from liveness.evaluation.changes import CHANGES, Change
+from liveness.evaluation.gallery import Gallery, ScoredCrop
+from liveness.evaluation.html_report import write_report
 from liveness.evaluation.report import Evaluation, ScoredFaces, evaluate
 from liveness.faces.detector import ensure_detector_files
 from liveness.io.files import VIDEO_SUFFIXES, list_files
 from liveness.io.images import IMAGE_SUFFIXES, read_image
 from liveness.model.classifier import LivenessClassifier
+from liveness.model.paths import find_model
 
 CLIP_EVERY_N_FRAMES = 5  # of a clip for --real or --fake
 CLIP_ATTACK = "own clip"  # attack of a clip that is given by itself, not in a folder
@@ -87,10 +90,36 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Scored faces and the report on them."""
+    """Scored faces and the report on them.
+
+    Attributes:
+        faces: All faces with their scores.
+        evaluation: The report.
+        sites: Site of each face; empty for a clip.
+        gallery: The faces with the worst scores.
+        model: Name of the model's file.
+    """
 
     faces: ScoredFaces
     evaluation: Evaluation
+    sites: Sequence[str]
+    gallery: Gallery
+    model: str
+
+    def write_report(self, folder: Path) -> Path:
+        """Write a folder that opens in a browser; returns the page.
+
+        Args:
+            folder: Of ``check_report_folder``.
+        """
+        return write_report(
+            folder,
+            self.faces,
+            self.evaluation,
+            self.gallery,
+            sites=self.sites,
+            model=self.model,
+        )
 
 
 def evaluate_model(
@@ -133,7 +162,11 @@ def evaluate_model(
     crops = itertools.chain(
         _dataset_crops(samples, scale), _clip_crops(clips, files, scale)
     )
-    faces, changed = score_faces(crops, classifier, CHANGES if changes else {})
+    gallery, sites = Gallery(), []
+    watched = _watched(crops, sites)
+    faces, changed = score_faces(
+        watched, classifier, CHANGES if changes else {}, gallery=gallery
+    )
     threshold = classifier.threshold
     if calibration:
         threshold = calibrate(
@@ -143,7 +176,18 @@ def evaluate_model(
             bpcer=calibration.bpcer,
             inputs=[*files.dataset, *files.real, *files.fake],
         )
-    return Measurement(faces, evaluate(faces, threshold=threshold, changed=changed))
+    evaluation = evaluate(faces, threshold=threshold, changed=changed)
+    name = find_model(model, label_encoder).model.name
+    return Measurement(faces, evaluation, sites, gallery, name)
+
+
+def _watched(
+    crops: Iterable["FaceToScore"], sites: list[str]
+) -> Iterator["FaceToScore"]:
+    """The crops as they are; notes the site of each."""
+    for face in crops:
+        sites.append(face.site)
+        yield face
 
 
 @dataclass(frozen=True)
@@ -154,12 +198,17 @@ class FaceToScore:
     attack: str
     source: str
     crop: np.ndarray
+    scale: float
+    site: str = ""
+    place: str = ""  # in a clip
 
 
 def score_faces(
     crops: Iterable[FaceToScore],
     classifier: LivenessClassifier,
     changes: Mapping[str, Change],
+    *,
+    gallery: Gallery | None = None,
 ) -> tuple[ScoredFaces, dict[str, np.ndarray]]:
     """Score crops.
 
@@ -167,6 +216,7 @@ def score_faces(
         crops: Of the scale of the classifier's model.
         classifier: The model.
         changes: By name, what is done to the crops besides.
+        gallery: Is offered every face; None for nobody.
 
     Returns:
         The faces as they are, and the scores of them after each of the changes.
@@ -182,6 +232,8 @@ def score_faces(
     while batch := list(itertools.islice(crops, BATCH)):
         rows += [(face.path, face.attack, face.source) for face in batch]
         scores.append(classifier.score_crops([face.crop for face in batch]))
+        if gallery:
+            _offer(gallery, batch, scores[-1])
         for name, change in changes.items():
             pictures = [change(face.crop) for face in batch]
             changed[name].append(classifier.score_crops(pictures))
@@ -189,6 +241,16 @@ def score_faces(
     paths, attacks, sources = zip(*rows, strict=True)
     faces = ScoredFaces(paths, attacks, sources, _joined(scores))
     return faces, {name: _joined(parts) for name, parts in changed.items()}
+
+
+def _offer(gallery: Gallery, batch: Sequence[FaceToScore], scores: np.ndarray) -> None:
+    """Offer faces of a batch to a gallery."""
+    for face, score in zip(batch, scores, strict=True):
+        gallery.offer(
+            ScoredCrop(
+                face.path, face.place, face.attack, float(score), face.crop, face.scale
+            )
+        )
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
@@ -216,7 +278,9 @@ def _dataset_crops(samples: Iterable[Sample], scale: float) -> Iterator[FaceToSc
             continue
         # Folders of different datasets may have sites and sources of one name.
         source = f"{sample.path.parent}/{sample.site}/{sample.source}"
-        yield FaceToScore(str(sample.path), sample.attack, source, crop)
+        yield FaceToScore(
+            str(sample.path), sample.attack, source, crop, scale, sample.collection
+        )
 
 
 def _clip_crops(
@@ -231,8 +295,13 @@ def _clip_crops(
             if result.error:
                 raise DatasetError(result.error)
             for face in result.crops:
-                yield FaceToScore(str(clip), attack, str(clip), read_image(face.png))
+                crop = read_image(face.png)
                 face.png.unlink()
+                is_film = result.read > 1
+                place = f"frame {face.frame}, {face.time_s:.2f} s" if is_film else ""
+                yield FaceToScore(
+                    str(clip), attack, str(clip), crop, scale, place=place
+                )
             if len(result.crops) < result.examined:
                 logger.warning(
                     "warning: %s: no face found in %d of %d frames; these are ignored",

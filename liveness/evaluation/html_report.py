@@ -1,0 +1,196 @@
+"""The report on a model as a folder that opens in a browser, without a network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from liveness.errors import OutputError
+from liveness.evaluation.advice import advice
+from liveness.evaluation.gallery import Gallery, ScoredCrop, encoded
+from liveness.evaluation.metrics import equal_error, threshold_for_bpcer
+from liveness.evaluation.plots import save_evaluation
+from liveness.evaluation.report import Evaluation, ScoredFaces
+from liveness.io.files import make_output_folder, write_atomically
+
+PAGE = "index.html"
+CURVES = "curves.png"
+FACES = "faces"  # folder of the pictures
+TEMPLATE = "report.html.j2"
+BPCER_POINTS = (0.01, 0.02, 0.05, 0.10, 0.20)  # of the threshold's trade-off
+MOST_ROWS = 60  # of the table of films
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many of some faces were judged wrongly.
+
+    Attributes:
+        name: Attack, site or film.
+        label: ``real`` or the kind of attack.
+        wrong: Faces on the wrong side of the threshold.
+        faces: All of them.
+    """
+
+    name: str
+    label: str
+    wrong: int
+    faces: int
+
+    @property
+    def rate(self) -> float:
+        """Share of the faces that were judged wrongly, 0 to 1."""
+        return self.wrong / self.faces
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval, as if every frame were a draw of its own."""
+        from scipy.stats import binomtest
+
+        ends = binomtest(self.wrong, self.faces).proportion_ci(method="wilson")
+        return ends.low, ends.high
+
+
+def check_report_folder(folder: Path) -> None:
+    """Refuse, before long work, a folder that holds other files.
+
+    Raises:
+        OutputError: If it does, or cannot be created or written.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        raise OutputError(
+            f"the report folder '{folder}' is not empty, and nothing in it is "
+            "replaced: give a new folder"
+        )
+    make_output_folder(folder)
+
+
+def write_report(
+    folder: Path,
+    faces: ScoredFaces,
+    evaluation: Evaluation,
+    gallery: Gallery,
+    *,
+    sites: Sequence[str],
+    model: str,
+) -> Path:
+    """Write the page, its figure and the pictures of the worst faces.
+
+    Args:
+        folder: Of ``check_report_folder``.
+        faces: All faces that were scored.
+        evaluation: The report on them.
+        gallery: The worst of them.
+        sites: Site of each face; empty where there is none.
+        model: What to call the model.
+
+    Returns:
+        The page.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    threshold = evaluation.rates.threshold
+    save_evaluation(folder / CURVES, faces.scores, faces.attacks, threshold=threshold)
+    (folder / FACES).mkdir()
+    galleries = {
+        "real": _pictures(folder, "real", gallery.worst(is_real=True)),
+        "fake": _pictures(folder, "fake", gallery.worst(is_real=False)),
+    }
+    environment = Environment(
+        loader=PackageLoader("liveness.evaluation", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = "{:.1%}".format
+    environment.filters["score"] = "{:.3f}".format
+    page = environment.get_template(TEMPLATE).render(
+        folder=str(folder.resolve()),
+        model=model,
+        threshold=threshold,
+        evaluation=evaluation,
+        rates=evaluation.rates,
+        advice=advice(
+            evaluation.rates,
+            bona_fide=evaluation.bona_fide,
+            attacks=evaluation.attacks,
+        ),
+        figures=_figures(evaluation),
+        trade_off=_trade_off(faces, threshold),
+        by_attack=_shares([a or "none" for a in faces.attacks], faces, threshold),
+        by_site=_shares(sites, faces, threshold) if any(sites) else [],
+        by_film=_shares(faces.sources, faces, threshold)[:MOST_ROWS],
+        films=len(set(faces.sources)),
+        most_rows=MOST_ROWS,
+        galleries=galleries,
+        shown=sum(map(len, galleries.values())),
+        curves=CURVES,
+    )
+    write_atomically(folder / PAGE, page.encode())
+    return folder / PAGE
+
+
+def _pictures(
+    folder: Path, name: str, faces: Sequence[ScoredCrop]
+) -> list[tuple[str, ScoredCrop]]:
+    """Write the pictures of a gallery; the link to each, and the face."""
+    pictures = []
+    for number, face in enumerate(faces, 1):
+        link = f"{FACES}/{name}-{number:02}.jpg"
+        write_atomically(folder / link, encoded(face))
+        pictures.append((link, face))
+    return pictures
+
+
+def _figures(evaluation: Evaluation) -> list[tuple[str, float, str]]:
+    """Name, value and interval in words of each figure of the report."""
+    rows = []
+    for name, value in evaluation.figures.items():
+        low, high = evaluation.intervals[name]
+        text = "too few films" if np.isnan(low) else f"{low:.1%} to {high:.1%}"
+        rows.append((name, value, text))
+    return rows
+
+
+def _trade_off(
+    faces: ScoredFaces, threshold: float
+) -> list[tuple[str, float, float, float]]:
+    """Name, threshold, APCER of all attacks and BPCER at some thresholds."""
+    is_real = np.asarray(faces.attacks, str) == ""
+    places = [("in use", threshold)]
+    places.append(("equal error", equal_error(faces.scores, faces.attacks)[1]))
+    for share in BPCER_POINTS:
+        place = threshold_for_bpcer(faces.scores, faces.attacks, bpcer=share)
+        places.append((f"BPCER at most {share:.0%}", place))
+    return [
+        (
+            name,
+            place,
+            float(np.mean(faces.scores[~is_real] >= place)),
+            float(np.mean(faces.scores[is_real] < place)),
+        )
+        for name, place in sorted(places, key=lambda item: item[1])
+    ]
+
+
+def _shares(
+    names: Sequence[str],
+    faces: ScoredFaces,
+    threshold: float,
+) -> list[Share]:
+    """Wrong verdicts by name and attack, the most first."""
+    counts: dict[tuple[str, str], list[int]] = {}
+    for name, attack, score in zip(names, faces.attacks, faces.scores, strict=True):
+        count = counts.setdefault((name, attack), [0, 0])
+        count[0] += (score < threshold) if attack == "" else (score >= threshold)
+        count[1] += 1
+    shares = [
+        Share(name, attack or "real", int(wrong), total)
+        for (name, attack), (wrong, total) in counts.items()
+    ]
+    return sorted(shares, key=lambda share: (-share.rate, -share.faces, share.name))
