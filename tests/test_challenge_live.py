@@ -12,8 +12,8 @@ from liveness.cli.run import run
 from liveness.constants import CHALLENGES
 from liveness.io.images import read_image
 from liveness.live.tracks import FaceTracks
-from liveness.people.challenge import BLINK, STEP_LIMIT_S, TURN_LEFT, Challenge
-from liveness.people.checks import RETRY_AFTER_S, PersonChecks
+from liveness.people.challenge import BLINK, TURN_LEFT, Challenge
+from liveness.people.checks import PersonChecks
 from test_challenge import landmarks_of, with_eyes, yawed
 
 BOX = (224, 103, 423, 340)  # of the face in images/reals/1.jpg
@@ -102,18 +102,18 @@ def test_a_fake_face_stays_fake_and_is_asked_nothing(portrait, ahead):
 
 def test_a_still_face_is_never_real_and_asked_anew_after_each_failure(scene):
     told = []
-    for _ in range(round(2.5 * (STEP_LIMIT_S + RETRY_AFTER_S) / FRAME_S)):
+    for _ in range(round(2.5 * (6 + 2) / FRAME_S)):
         face = scene.show()
         assert face.label == "checking"
         told.append(face.reason)
     assert len(scene.challenges) == 3
     failed_s = told.count("too late") * FRAME_S
-    assert failed_s == pytest.approx(2 * RETRY_AFTER_S, abs=0.3)
+    assert failed_s == pytest.approx(2 * 2, abs=0.3)
     assert told[-1].startswith("1/4: ")
 
 
 def test_the_challenge_after_a_failure_can_be_passed(scene):
-    scene.show(seconds=STEP_LIMIT_S + RETRY_AFTER_S + 1)
+    scene.show(seconds=6 + 2 + 1)
     assert len(scene.challenges) == 2
     assert scene.pass_challenge().label == "real"
 

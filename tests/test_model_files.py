@@ -242,13 +242,31 @@ def test_model_without_softmax_is_refused(tmp_path):
         load_model(ModelPaths(tmp_path / "liveness.model", tmp_path / "le"))
 
 
-def test_runtime_file_that_differs_is_not_saved(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        RuntimeNetwork, "__call__", lambda self, batch: np.full((len(batch), 2), 0.5)
-    )
-    with pytest.raises(ModelError, match="differ from the model's"):
+@pytest.fixture
+def add_to_scores(monkeypatch):
+    """Lets runtime files give scores that are off by some amount."""
+    exact = RuntimeNetwork.__call__
+
+    def add(amount: float) -> None:
+        monkeypatch.setattr(
+            RuntimeNetwork, "__call__", lambda self, batch: exact(self, batch) + amount
+        )
+
+    return add
+
+
+@pytest.mark.parametrize("amount", [1.2e-4, -1.2e-4, 0.1, float("nan")])
+def test_runtime_file_that_differs_is_not_saved(model, tmp_path, add_to_scores, amount):
+    add_to_scores(amount)
+    with pytest.raises(ModelError, match=r"differ from .* by more than 0\.0001"):
         save_trained_model(model, tmp_path / "m.h5", tmp_path / "le", CARD)
     assert not list(tmp_path.iterdir())
+
+
+def test_runtime_file_that_rounds_otherwise_is_saved(model, tmp_path, add_to_scores):
+    add_to_scores(8e-5)
+    save_trained_model(model, tmp_path / "m.h5", tmp_path / "le", CARD)
+    assert (tmp_path / "m.h5").is_file()
 
 
 @pytest.mark.parametrize(

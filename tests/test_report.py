@@ -9,7 +9,6 @@ import pytest
 
 from liveness.errors import DatasetError
 from liveness.evaluation.report import (
-    SCORES_COLUMNS,
     ScoredFaces,
     evaluate,
     read_scores,
@@ -143,7 +142,7 @@ def test_scores_are_one_row_for_each_face(tmp_path):
     with (tmp_path / "scores.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert rows == [
-        list(SCORES_COLUMNS),
+        ["path", "label", "attack", "source", "score"],
         ["ä b,1.png", "real", "", "s1", "0.250000"],
         ["2.png", "fake", "print", "s2", "0.333333"],
     ]
