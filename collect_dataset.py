@@ -9,7 +9,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from liveness.cli.arguments import add_detector_arguments, make_parser, positive_int
+from liveness.cli.arguments import (
+    add_detector_arguments,
+    add_sheet_argument,
+    make_parser,
+    positive_int,
+)
 from liveness.cli.collecting import report
 from liveness.cli.run import run
 from liveness.processes import set_up_logging
@@ -52,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="videos examined at a time",
     )
+    add_sheet_argument(parser)
     add_detector_arguments(parser)
     return parser
 
@@ -71,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         every_n_frames=arguments.skip,
         detector=arguments.detector,
         confidence=arguments.confidence,
+        sheet=arguments.sheet,
         jobs=arguments.jobs,
     )
     return report(tally, "frames")

@@ -8,7 +8,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from liveness.cli.arguments import add_detector_arguments, make_parser
+from liveness.cli.arguments import (
+    add_detector_arguments,
+    add_sheet_argument,
+    make_parser,
+)
 from liveness.cli.collecting import report
 from liveness.cli.run import run
 from liveness.processes import set_up_logging
@@ -36,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder for the crops, such as dataset/real",
     )
+    add_sheet_argument(parser)
     add_detector_arguments(parser)
     return parser
 
@@ -53,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         kind=PICTURE,
         detector=arguments.detector,
         confidence=arguments.confidence,
+        sheet=arguments.sheet,
     )
     return report(tally, "pictures")
 

@@ -52,6 +52,16 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_sheet_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--sheet``."""
+    parser.add_argument(
+        "--sheet",
+        type=Path,
+        metavar="PNG",
+        help="write all new crops on one picture, to find what is no face",
+    )
+
+
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``-m/--model``, ``-l/--le`` and ``--threshold``."""
     group = parser.add_argument_group(

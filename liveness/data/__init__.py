@@ -4,6 +4,7 @@
 - ``crops_folder``: crops and their rows into a folder
 - ``tally``: what a run of collecting came to
 - ``crops_table``: ``crops.csv``, as writer and reader know it
+- ``sheet``: a contact sheet of crops
 - ``dataset``: folders to samples, labels, sites and an honest split
 
 Imported elsewhere: ``extract_faces``, ``Input``, ``Extraction``, ``DatasetFolder``,

@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
@@ -101,6 +101,7 @@ class DatasetFolder:
         make_output_folder(folder)
         self._contents = self._read_contents()
         self._last_number = self._highest_number()
+        self.saved: list[Path] = []  # crops that were added here, in order
 
     def __enter__(self) -> Self:
         self._stack.enter_context(lock_folder(self.folder))
@@ -146,7 +147,77 @@ class DatasetFolder:
             raise
         if rows:
             self._contents.add(content_of(source))
+        self.saved += written
         return len(rows)
+
+    def row(self, name: str) -> tuple[str, ...]:
+        """The fields of a crop in crops.csv.
+
+        Raises:
+            DatasetError: If there is no such row.
+        """
+        for row in self._rows():
+            if row[0] == name:
+                return tuple(row)
+        raise DatasetError(f"'{self.folder / name}' has no row in '{self._csv}'")
+
+    def adopt(self, row: Sequence[str], crop: Path) -> Path:
+        """Take over a crop of another folder, which keeps its own until it removes it.
+
+        Args:
+            row: Its row there.
+            crop: The file.
+
+        Returns:
+            The crop here.
+
+        Raises:
+            OutputError: If the folder cannot be written or the disk is full.
+        """
+        copy = crop.with_name(f".{crop.name}.{os.getpid()}.part")
+        path = None
+        try:
+            shutil.copyfile(crop, copy)
+            path = self._save(copy)
+            self._append([(path.name, *row[1:])])
+        except OSError as error:
+            if path is not None:
+                path.unlink(missing_ok=True)
+            raise OutputError(
+                f"cannot save '{crop}' in '{self.folder}': "
+                f"{(error.strerror or str(error)).lower()}"
+            ) from error
+        finally:
+            copy.unlink(missing_ok=True)
+        return path
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Delete crops with their rows: the rows first, so that none lacks its file.
+
+        Raises:
+            OutputError: If the folder cannot be written.
+        """
+        names = set(names)
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n", delimiter=self._delimiter)
+        writer.writerow(COLUMNS)
+        writer.writerows(row for row in self._rows() if row[0] not in names)
+        try:
+            write_atomically(self._csv, as_written(text.getvalue()).encode())
+            for name in names:
+                (self.folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot change '{self._csv}': {(error.strerror or str(error)).lower()}"
+            ) from error
+
+    def _rows(self) -> list[list[str]]:
+        """The whole rows of crops.csv."""
+        self._contents = self._read_contents()
+        if not self._csv.is_file():
+            return []
+        rows = self._parse(self._csv.read_bytes().decode(ENCODING))
+        return [row for row in rows[1:] if len(row) == len(COLUMNS)]
 
     def _save(self, png: Path) -> Path:
         """Move a crop to the next number that is free."""

@@ -1,18 +1,23 @@
 """Collect faces from videos and pictures into a dataset folder."""
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
 from liveness.constants import DEFAULT_CONFIDENCE, DEFAULT_DETECTOR
 from liveness.data.crops_folder import DatasetFolder, spool_in
 from liveness.data.extraction import Extraction, Input, extract_faces
+from liveness.data.sheet import write_sheet
 from liveness.data.tally import Tally
 from liveness.errors import ImageError, SourceError
 from liveness.faces.detector import ensure_detector_files
-from liveness.io.files import check_any_exists
+from liveness.io.files import check_any_exists, check_output_files
+from liveness.io.images import check_writable
 from liveness.progress import Progress
 
 VIDEO, PICTURE = "video", "picture"
+
+logger = logging.getLogger(__name__)
 
 
 def collect_faces(
@@ -24,6 +29,7 @@ def collect_faces(
     detector: Path = DEFAULT_DETECTOR,
     confidence: float = DEFAULT_CONFIDENCE,
     jobs: int = 1,
+    sheet: Path | None = None,
 ) -> Tally:
     """Save the best face of each picture and of every n-th frame of each video.
 
@@ -38,6 +44,7 @@ def collect_faces(
         detector: Folder of the face detector.
         confidence: Minimum detector confidence of a face, 0 to 1.
         jobs: Files examined at a time.
+        sheet: Picture to write with all crops of this run; None for none.
 
     Returns:
         Figures of the run.
@@ -47,6 +54,9 @@ def collect_faces(
             the files is there.
     """
     paths = [Path(path) for path in paths]
+    if sheet:
+        check_writable(sheet)
+        check_output_files([sheet], inputs=paths)
     ensure_detector_files(detector)
     tally = Tally()
     how = Extraction(detector, confidence, every_n_frames)
@@ -65,4 +75,7 @@ def collect_faces(
             )
             for (path, source), result in zip(sources.items(), results, strict=True):
                 tally.count(path, result, saved=dataset.add(source, result.crops))
+    if sheet and dataset.saved:
+        count = write_sheet(sheet, dataset.saved)
+        logger.info("wrote %s with %d of %d crops", sheet, count, len(dataset.saved))
     return tally
