@@ -29,7 +29,8 @@ class Brightness:
     def __call__(self, batch):
         self.sizes.append(len(batch))
         real = batch[..., :3].mean(axis=(1, 2, 3))
-        return np.stack([1 - real, real], axis=1) * self.scale
+        with np.errstate(invalid="ignore"):  # 0 times infinity
+            return np.stack([1 - real, real], axis=1) * self.scale
 
 
 def classifier(network=None, labels=("fake", "real"), **options):

@@ -183,8 +183,9 @@ def test_confidence_is_the_least_one(astronaut):
 
 
 def test_still_picture_that_a_face_overfills(detector):
-    data = get_sample_data("grace_hopper.jpg", asfileobj=True).read()
-    tight = decode_image(data, name="portrait")[139:289, 220:305].copy()
+    with get_sample_data("grace_hopper.jpg", asfileobj=True) as file:
+        portrait = decode_image(file.read(), name="portrait")
+    tight = portrait[139:289, 220:305].copy()
     assert detector.detect(tight) == []
     found = detector.detect_still(tight)
     assert found[0].confidence > 0.9

@@ -1,6 +1,7 @@
 """face_from_image.py as users run it, on real portraits."""
 
 import csv
+import shutil
 
 import cv2
 import numpy as np
@@ -18,8 +19,7 @@ from liveness.io.images import read_image, write_image
 def pictures(tmp_path_factory):
     folder = tmp_path_factory.mktemp("Bilder von mir ü")
     write_image(folder / "1.png", skimage.data.astronaut()[:, :, ::-1].copy())
-    portrait = get_sample_data("grace_hopper.jpg", asfileobj=True).read()
-    (folder / "2.jpg").write_bytes(portrait)
+    shutil.copy(get_sample_data("grace_hopper.jpg", asfileobj=False), folder / "2.jpg")
     return folder
 
 

@@ -40,8 +40,8 @@ EXACT = ("png", "bmp", "tif", "tiff", "ppm")
 
 @pytest.fixture(scope="module")
 def portrait():
-    data = get_sample_data("grace_hopper.jpg", asfileobj=True).read()
-    return Image.open(io.BytesIO(data)).resize(SIZE_WH)
+    with get_sample_data("grace_hopper.jpg", asfileobj=True) as file:
+        return Image.open(file).resize(SIZE_WH)
 
 
 def encoded(picture, name, **options):

@@ -11,7 +11,8 @@ from liveness.io.images import list_images, read_image, write_image
 
 @pytest.fixture
 def jpeg():
-    return get_sample_data("grace_hopper.jpg", asfileobj=True).read()
+    with get_sample_data("grace_hopper.jpg", asfileobj=True) as file:
+        return file.read()
 
 
 def encoded(image, suffix=".png"):

@@ -66,7 +66,11 @@ class Checkpoint(keras.callbacks.Callback):
         if self.path is None or not self.path.is_file():
             return
         try:
-            with np.load(self.path, allow_pickle=False) as content:
+            # Opened here: of a damaged file np.load would leave its own one open.
+            with (
+                self.path.open("rb") as file,
+                np.load(file, allow_pickle=False) as content,
+            ):
                 state = json.loads(str(content["state"]))
                 arrays = {key: content[key] for key in content.files}
         except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:

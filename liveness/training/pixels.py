@@ -7,6 +7,7 @@ every epoch reads from; memory does not grow with the data set.
 import os
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -56,6 +57,7 @@ class PixelFile:
 
     def _open(self, shape: tuple[int, ...], file: BinaryIO) -> None:
         self.shape, self._file = shape, file
+        weakref.finalize(self, file.close)
         self._bytes = int(np.prod(shape))
         self._lock = threading.Lock()
 
