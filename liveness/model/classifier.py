@@ -121,11 +121,25 @@ class LivenessClassifier:
                 view_scales=self.card.view_scales,
                 side_px=self.card.input_size_px,
             )
-            outputs = self._checked(self._network(batch))
-            # Older models end in two sigmoids, which need not add up to 1.
-            total = np.maximum(outputs.sum(axis=1), np.finfo(np.float32).tiny)
-            scores[start : start + len(batch)] = outputs[:, self._real] / total
+            scores[start : start + len(batch)] = self.score_inputs(batch)
         return scores
+
+    def score_inputs(self, batch: np.ndarray) -> np.ndarray:
+        """Probability of "real" for each input of the network.
+
+        Args:
+            batch: (N, side, side, 3 * views) float32 in [0, 1], from ``model_input``.
+
+        Returns:
+            (N,) float32, 0 to 1.
+
+        Raises:
+            ModelError: If an output of the network is no probability.
+        """
+        outputs = self._checked(self._network(batch))
+        # Older models end in two sigmoids, which need not add up to 1.
+        total = np.maximum(outputs.sum(axis=1), np.finfo(np.float32).tiny)
+        return outputs[:, self._real] / total
 
     def _checked(self, outputs: np.ndarray) -> np.ndarray:
         """The outputs, which must be probabilities."""
