@@ -227,7 +227,10 @@ BAD_FILES = {
         npz(**good_arrays(encodings=np.full((1, 128), np.nan))),
         "not a number",
     ),
-    "name with escape": (npz(**good_arrays(names=np.array(["a\x1b[2J"]))), "not a va"),
+    "name with escape": (
+        npz(**good_arrays(names=np.array(["a\x1b[2J"]))),
+        "not a valid name",
+    ),
     "number as name": (npz(**good_arrays(names=np.array([7]))), "damaged"),
 }
 
