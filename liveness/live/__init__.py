@@ -1,8 +1,8 @@
-"""The live apps: one verdict per person, drawn, printed and recorded.
+"""The live apps: track faces, and draw, print and record their verdicts.
 
-- ``loop``: read a frame, judge it, hand it to the outputs
-- ``tracks``: faces followed over time, and when a verdict is given
-- ``view``: what an output gets; ``overlay``: what is drawn on it
+- ``loop``: read a frame, judge it, pass it to the outputs
+- ``tracks``: track faces over time and decide on a verdict
+- ``view``: the input of an output; ``overlay``: what is drawn on it
 - ``window``, ``recorder``, ``lines``: the outputs
 
 An output never imports the loop that feeds it.

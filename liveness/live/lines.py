@@ -1,4 +1,4 @@
-"""Verdicts as lines, snapshots and decisions: outputs of the live loop."""
+"""Outputs of the live loop: text and JSON lines, snapshots and decisions."""
 
 import json
 from collections.abc import Callable
@@ -10,32 +10,32 @@ from liveness.io.images import write_image
 from liveness.live.view import View
 from liveness.model.verdicts import CHECKING, FaceVerdict
 
-REPEAT_S = 1.0  # a track's verdict that does not change is told again this often
-TIME_STEP_S = 1e-3  # times that differ by less are the same
-GONE = "gone"  # label in the event lines of a face that has left
+REPEAT_S = 1.0  # interval at which an unchanged verdict is printed again
+TIME_STEP_S = 1e-3  # times that differ by less are equal
+GONE = "gone"  # label of a face that has left, in the event lines only
 
 
 class EventLines:
-    """One line per change of a track's verdict.
+    """Prints a line when a track's verdict changes.
 
-    As JSON also one per second and track while nothing changes.
+    As JSON, it also prints a line per second and track if nothing changes.
     """
 
     def __init__(self, stream: TextIO, *, as_json: bool) -> None:
         self._stream = stream
         self._as_json = as_json
-        self._told: dict[int, tuple[FaceVerdict, float]] = {}
+        self._last: dict[int, tuple[FaceVerdict, float]] = {}
 
     def __call__(self, view: View) -> bool:
         for face in view.faces:
-            before, told_s = self._told.get(face.track, (None, 0.0))
-            changed = before is None or _told_as(before) != _told_as(face)
-            repeated = self._as_json and view.time_s - told_s >= REPEAT_S - TIME_STEP_S
-            if changed or repeated:
-                self._told[face.track] = face, view.time_s
+            last, last_s = self._last.get(face.track, (None, 0.0))
+            is_new = last is None or _event_key(last) != _event_key(face)
+            is_due = self._as_json and view.time_s - last_s >= REPEAT_S - TIME_STEP_S
+            if is_new or is_due:
+                self._last[face.track] = face, view.time_s
                 self._write(view.time_s, face, face.label)
-        for track in self._told.keys() - {face.track for face in view.faces}:
-            self._write(view.time_s, self._told.pop(track)[0], GONE)
+        for track in self._last.keys() - {face.track for face in view.faces}:
+            self._write(view.time_s, self._last.pop(track)[0], GONE)
         return False
 
     def _write(self, time_s: float, face: FaceVerdict, label: str) -> None:
@@ -54,7 +54,7 @@ class EventLines:
 
 
 class FrameLines:
-    """One JSON line per frame with all of its faces."""
+    """Prints one JSON line per frame with all of its faces."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -72,7 +72,7 @@ class FrameLines:
 
 
 class Decisions:
-    """Calls ``act`` at each change of a track to real or fake."""
+    """Calls ``act`` whenever a track changes to real or fake."""
 
     def __init__(self, act: Callable[[View, FaceVerdict], bool]) -> None:
         self._act = act
@@ -88,10 +88,10 @@ class Decisions:
 
 
 def save_snapshot(folder: Path, view: View, face: FaceVerdict) -> bool:
-    """Keep the annotated picture of a decision, named by time, face and label.
+    """Save the annotated picture of a decision, named by time, face and label.
 
     Raises:
-        OSError: If the folder cannot be written or the disk is full.
+        OSError: If the folder is not writable or the disk is full.
     """
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
     name = f"{now}_face{face.track}_{face.label}.jpg"
@@ -99,6 +99,6 @@ def save_snapshot(folder: Path, view: View, face: FaceVerdict) -> bool:
     return False
 
 
-def _told_as(face: FaceVerdict) -> tuple[str, str, str | None]:
-    """What makes a new line when it changes."""
+def _event_key(face: FaceVerdict) -> tuple[str, str, str | None]:
+    """Return the parts of a verdict whose change is an event."""
     return face.label, face.reason, face.match and face.match.name

@@ -1,4 +1,4 @@
-"""The loop of the live apps: read a frame, judge it, hand it to the outputs."""
+"""The loop of the live apps: read a frame, judge it, pass it to the outputs."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ Judge = Callable[[Frame], list[FaceVerdict]]
 
 @dataclass(frozen=True)
 class LiveSummary:
-    """What a run has seen."""
+    """Statistics of a run."""
 
     frames: int
     frames_with_faces: int
@@ -29,37 +29,37 @@ def run_live(
     threshold: float,
     time_limit_s: float | None = None,
 ) -> LiveSummary:
-    """Judge frame after frame until the source ends or an output says so.
+    """Judge frame after frame until the source ends or an output stops the loop.
 
     Args:
         source: Open frame source; the caller closes it.
-        judge: Gives the verdicts on a frame.
-        outputs: Called in turn with each view.
+        judge: Function that returns the verdicts on a frame.
+        outputs: Outputs to call, in this order, with each view.
         threshold: Score from which a face counts as real, 0 to 1.
-        time_limit_s: End after that many seconds of the source's time.
+        time_limit_s: End after this many seconds of the source's time.
 
     Raises:
-        SourceError: If a live source gives no picture for its time limit.
+        SourceError: If a live source sends no frame within its timeout.
     """
     meter = FpsMeter()
     frame: Frame | None = None
     first_s = time_s = 0.0
     frames = with_faces = 0
-    while (got := source.read()) is not None:
-        if isinstance(got, Frame):
-            faces = judge(got)
-            first_s = got.time_s if frame is None else first_s
-            frame, time_s, waiting = got, got.time_s, ""
+    while (item := source.read()) is not None:
+        if isinstance(item, Frame):
+            faces = judge(item)
+            first_s = item.time_s if frame is None else first_s
+            frame, time_s, waiting = item, item.time_s, ""
             meter.tick()
             frames += 1
             with_faces += bool(faces)
-        elif frame is None:  # nothing to show yet; the source's own limit ends this
+        elif frame is None:  # nothing to show yet; the source has its own timeout
             continue
         else:
-            faces, time_s, waiting = [], frame.time_s + got.since_s, got.state
+            faces, time_s, waiting = [], frame.time_s + item.since_s, item.state
         status = _status(source, frame, meter)
         view = View(frame, faces, time_s, status, threshold, waiting)
-        if any([output(view) for output in outputs]):  # each one is called
+        if any([output(view) for output in outputs]):  # a list, so that all are called
             break
         if time_limit_s is not None and time_s - first_s >= time_limit_s:
             break
@@ -67,7 +67,7 @@ def run_live(
 
 
 def _status(source: FrameSource, frame: Frame, meter: FpsMeter) -> list[str]:
-    """Lines for the corner of the picture."""
+    """Return the status lines for the corner of the picture."""
     rate = f"{meter.fps:.0f} fps"
     if not source.is_live:
         return [rate]

@@ -1,4 +1,4 @@
-"""Draw verdicts on a picture so that they read at a glance."""
+"""Draw verdicts on a picture so that they can be read at a glance."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from liveness.model.verdicts import FaceVerdict
 
 Color = tuple[int, int, int]
 
-# BGR. Colour is never the only sign, as not every eye tells red from green:
-# the word stands at each box.
+# BGR. Colour is never the only cue, because of colour blindness: each box also has the
+# label as text.
 LABEL_COLORS: dict[str, Color] = {
     "real": (80, 190, 60),
     "fake": (60, 60, 230),
@@ -20,21 +20,21 @@ LABEL_COLORS: dict[str, Color] = {
 WHITE: Color = (255, 255, 255)
 DARK: Color = (30, 30, 30)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
-REFERENCE_SIDE_PX = 480  # shorter side of the picture at which text has scale 1
-FACE_TEXT = 0.8  # font scales: what is said of a face is read from an arm's length
+REFERENCE_SIDE_PX = 480  # shorter side of a picture with font scale 1
+FACE_TEXT = 0.8  # font scales; the text of a face must be legible at arm's length
 SMALL_TEXT = 0.6
-TEXT_HEIGHT = 22  # pixels of the Hershey font's capitals at font scale 1
-DISPLAY_WH = (960, 720)  # the window's picture fits into this
+TEXT_HEIGHT = 22  # capitals of the Hershey font in pixels at font scale 1
+DISPLAY_WH = (960, 720)  # largest picture in the window
 
 
 def draw_faces(
     image: np.ndarray, faces: Sequence[FaceVerdict], *, threshold: float
 ) -> np.ndarray:
-    """Draw box, word, score bar and reason or name; edits ``image`` in place.
+    """Draw box, label, score bar and reason or name; edit ``image`` in place.
 
-    The bar under a box is filled up to the score; the notch across it is the
-    threshold. The detector's confidence is not drawn: beside the score it would
-    be taken for it.
+    The bar below a box is filled up to the score, and the notch in it marks the
+    threshold. The detector's confidence is not drawn because it could be mistaken for
+    the score.
 
     Args:
         image: (H, W, 3) uint8, BGR.
@@ -44,14 +44,14 @@ def draw_faces(
     Returns:
         The same array.
     """
-    # The best face comes first and is drawn last, over the others.
+    # The best face is the first and is drawn last, on top of the others.
     for face in reversed(faces):
         _draw_face(image, face, threshold)
     return image
 
 
 def draw_status(image: np.ndarray, lines: Sequence[str]) -> np.ndarray:
-    """Draw lines of text at the top left corner; edits ``image`` in place.
+    """Draw lines of text in the top left corner; edit ``image`` in place.
 
     Returns:
         The same array.
@@ -65,7 +65,7 @@ def draw_status(image: np.ndarray, lines: Sequence[str]) -> np.ndarray:
 
 
 def draw_hint(image: np.ndarray, text: str) -> np.ndarray:
-    """Draw one line at the bottom left corner; edits ``image`` in place.
+    """Draw a line of text in the bottom left corner; edit ``image`` in place.
 
     Returns:
         The same array.
@@ -77,9 +77,10 @@ def draw_hint(image: np.ndarray, text: str) -> np.ndarray:
 
 
 def draw_banner(image: np.ndarray, text: str) -> np.ndarray:
-    """Draw one line across the middle, for a source that gives no picture now.
+    """Draw a line of text across the middle; edit ``image`` in place.
 
-    Edits ``image`` in place and returns the same array.
+    Returns:
+        The same array.
     """
     height, width = image.shape[:2]
     scale = 0.8 * _unit(image)
@@ -93,9 +94,9 @@ def draw_banner(image: np.ndarray, text: str) -> np.ndarray:
 
 
 def fit_for_display(image: np.ndarray) -> np.ndarray:
-    """A copy whose size fits ``DISPLAY_WH``, enlarged or shrunk, never distorted.
+    """Scale a copy up or down to fit ``DISPLAY_WH``, keeping the aspect ratio.
 
-    Only what is shown goes through here; what is measured never does.
+    This is for display only; scoring never uses a scaled picture.
     """
     height, width = image.shape[:2]
     factor = min(DISPLAY_WH[0] / width, DISPLAY_WH[1] / height)
@@ -105,7 +106,7 @@ def fit_for_display(image: np.ndarray) -> np.ndarray:
 
 
 def fit_into(image: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
-    """The picture, whole and undistorted, on black of exactly that size.
+    """Scale a picture to fit a size, keeping its aspect ratio, and pad it with black.
 
     Returns:
         (height, width, 3) uint8, BGR; ``image`` itself if it has that size.
@@ -125,41 +126,41 @@ def fit_into(image: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
 
 
 def _draw_face(image: np.ndarray, face: FaceVerdict, threshold: float) -> None:
-    """One face: its box, the tag above or inside it, bar and words below."""
+    """Draw a face: the box, a tag above or inside it, and bar and text below."""
     unit = _unit(image)
     color = LABEL_COLORS[face.label]
     x_min, y_min, x_max, y_max = face.box
     cv2.rectangle(
         image, (x_min, y_min), (x_max - 1, y_max - 1), color, max(1, round(3 * unit))
     )
-    word = face.label.upper()
+    title = face.label.upper()
     if face.score is not None:
-        word += f" {face.score:.2f}"
+        title += f" {face.score:.2f}"
     tag_height = _tag_height(unit, FACE_TEXT)
-    _draw_tag(image, word, (x_min, y_min - tag_height), color, FACE_TEXT)
+    _draw_tag(image, title, (x_min, y_min - tag_height), color, FACE_TEXT)
     bar_top = min(y_max, image.shape[0] - round(8 * unit))
     bar_bottom = bar_top
     if face.score is not None:
         bar_bottom = _draw_bar(image, face, threshold, bar_top)
-    if words := face.reason or _ascii(face.who):
+    if text := face.reason or _ascii(face.who):
         y_top = bar_bottom + round(2 * unit)
         if y_top + tag_height > image.shape[0]:  # no room below: inside the box
             y_top = bar_top - tag_height
-        _draw_tag(image, words, (x_min, y_top), color, FACE_TEXT)
+        _draw_tag(image, text, (x_min, y_top), color, FACE_TEXT)
 
 
 def _draw_bar(
     image: np.ndarray, face: FaceVerdict, threshold: float, y_top: int
 ) -> int:
-    """Score bar as wide as the box with a notch at the threshold; its lower edge."""
+    """Draw the score bar with a notch at the threshold; return its lower edge."""
     unit = _unit(image)
     x_min, _, x_max, _ = face.box
     y_bottom = y_top + max(3, round(8 * unit))
     length = x_max - 1 - x_min
     cv2.rectangle(image, (x_min, y_top), (x_max - 1, y_bottom), DARK, cv2.FILLED)
-    filled = x_min + round(length * face.score)
+    x_score = x_min + round(length * face.score)
     color = LABEL_COLORS[face.label]
-    cv2.rectangle(image, (x_min, y_top), (filled, y_bottom), color, cv2.FILLED)
+    cv2.rectangle(image, (x_min, y_top), (x_score, y_bottom), color, cv2.FILLED)
     notch = x_min + round(length * threshold)
     cv2.line(image, (notch, y_top), (notch, y_bottom), WHITE, max(1, round(2 * unit)))
     return y_bottom
@@ -168,7 +169,7 @@ def _draw_bar(
 def _draw_tag(
     image: np.ndarray, text: str, corner: tuple[int, int], color: Color, size: float
 ) -> int:
-    """White or dark text on a filled box, moved into the picture; its lower edge."""
+    """Draw text on a filled box inside the picture; return the box's lower edge."""
     unit = _unit(image)
     scale, pad = size * unit, round(4 * unit)
     thickness = max(1, round(2.4 * scale))
@@ -185,17 +186,17 @@ def _draw_tag(
 
 
 def _ascii(text: str) -> str:
-    """What OpenCV's fonts can write: accents are left out, other scripts are ?."""
+    """Convert a text for OpenCV's fonts: drop accents; other scripts become ``?``."""
     letters = unicodedata.normalize("NFKD", text)
     plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
     return plain.encode("ascii", "replace").decode()
 
 
 def _tag_height(unit: float, size: float) -> int:
-    """Height of a tag in pixels; ``size`` is the font scale at unit 1."""
+    """Return the height of a tag in pixels; ``size`` is the font scale at unit 1."""
     return round((size * TEXT_HEIGHT + 8) * unit)
 
 
 def _unit(image: np.ndarray) -> float:
-    """How much larger than in a 480-pixel picture text and lines are drawn."""
+    """Return the scale of text and lines, relative to a 480-pixel picture."""
     return max(0.5, min(image.shape[:2]) / REFERENCE_SIDE_PX)

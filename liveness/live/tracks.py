@@ -1,9 +1,9 @@
-"""Faces that keep their identity from frame to frame, and one verdict on each.
+"""Track faces from frame to frame and give one verdict on each.
 
-The detector runs on a schedule, when a face is lost and when the scene changes;
-in between a small template of each face is looked for near its last place. All
-faces are scored together a few times a second, and the scores of about a second
-make the verdict.
+The detector runs on a schedule, and whenever a face is lost or the scene changes. In
+between, each face is tracked by template matching near its last position. All faces
+are scored together several times a second, and the verdict is based on the scores of
+about one second.
 """
 
 from collections import deque
@@ -28,36 +28,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrackRules:
-    """When to look, and how much evidence a verdict needs."""
+    """When to detect and score faces, and how many scores a verdict needs."""
 
     detect_every_s: float = 0.2
     score_every_s: float = 0.1
-    window_s: float = 1.0  # scores older than that no longer count ...
-    min_scores: int = 4  # ... but a verdict rests on at least so many
-    hysteresis: float = 0.05  # past the threshold before a verdict turns round
-    forget_s: float = 0.5  # a face that the detector misses for so long has left
-    orient_every_s: float = 5.0  # which side is up; a new face is looked at at once
-    gap_s: float = 2.0  # after such a gap in the source nobody is known any more
+    window_s: float = 1.0  # older scores no longer count ...
+    min_scores: int = 4  # ... but a verdict needs at least this many
+    hysteresis: float = 0.05  # distance past the threshold to reverse a verdict
+    forget_s: float = 0.5  # a face that is not detected for this long has left
+    orient_every_s: float = 5.0  # check which side is up; new faces are checked at once
+    gap_s: float = 2.0  # a longer gap in the source drops all tracks
 
 
-SMALL_WIDTH_PX = 160  # of the grey picture that faces are followed in; 640 / 4
+SMALL_WIDTH_PX = 160  # of the grey frame that faces are tracked in; 640 / 4
 TEMPLATE_PX = 32  # side of a face's template
-SEARCH_PX = 64  # side of the area it is looked for in: twice the face
-LOST_CORRELATION = 0.5  # of template and picture, -1 to 1
-SCENE_CHANGE = 40.0  # mean difference of two grey pictures, 0 to 255
-MATCH_OVERLAP = 0.3  # least intersection over union of a track and a detection
+SEARCH_PX = 64  # side of the search area: twice the face
+LOST_CORRELATION = 0.5  # of template and frame, -1 to 1; a face below it is lost
+SCENE_CHANGE = 40.0  # mean difference of two grey frames, 0 to 255
+MATCH_OVERLAP = 0.3  # minimum intersection over union of a track and a detection
 
 
 class FaceTracks:
     """All faces of one source.
 
     Args:
-        detector: Finds faces in a picture.
-        classifier: Scores faces; its threshold makes a score a label.
-        problem: Why a face cannot be judged, empty if it can.
-        rules: When to look and when to decide.
-        checks: What else is asked of a live face, and who it is; None for neither.
-        upside_down: Which of the faces found in a picture are.
+        detector: Face detector.
+        classifier: Classifier that scores faces; its threshold decides the label.
+        problem: Function that returns why a face cannot be scored, or "".
+        rules: When to detect, score and decide.
+        checks: Challenge and identification of live faces; None for neither.
+        upside_down: Function that tells which of the detections are upside down.
     """
 
     def __init__(
@@ -84,15 +84,15 @@ class FaceTracks:
         self._seen_s = self._detected_s = self._scored_s = float("-inf")
 
     def update(self, image: np.ndarray, time_s: float) -> list[FaceVerdict]:
-        """Take the next picture in.
+        """Process the next frame.
 
         Args:
             image: (H, W, 3) uint8, BGR.
-            time_s: When it was taken, in seconds. Where it goes back, as when a
-                camera's clock is set, everything starts anew.
+            time_s: Time of the frame in seconds. If it goes back, e.g. because a
+                camera's clock is set, all tracks are dropped.
 
         Returns:
-            Verdict on each face, the most confidently detected first.
+            The verdict on each face, the most confidently detected first.
         """
         small = _small_grey(image)
         if self._small is not None and small.shape != self._small.shape:
@@ -116,7 +116,7 @@ class FaceTracks:
     def _verdict(
         self, track: "_Track", image: np.ndarray, time_s: float
     ) -> FaceVerdict:
-        """The track's verdict after all that is asked of it."""
+        """Return the verdict on a track after the checks."""
         if self._checks is None:
             return track.verdict()
         if track.person is None:
@@ -124,11 +124,13 @@ class FaceTracks:
         return track.person.checked(track.verdict(), image, time_s)
 
     def _forget_all(self) -> None:
+        """Drop all tracks."""
         self._tracks = []
         self._small = None
         self._detected_s = self._scored_s = float("-inf")
 
     def _scene_changed(self, small: np.ndarray) -> bool:
+        """Tell whether the frame differs strongly from the last one."""
         if self._small is None:
             return True
         return bool(
@@ -136,7 +138,7 @@ class FaceTracks:
         )
 
     def _follow(self, small: np.ndarray, shape_hw: tuple[int, int]) -> bool:
-        """Move the boxes to where the faces are now; True if one was just lost."""
+        """Move the boxes with the faces; return True if a face was lost just now."""
         newly_lost = False
         for track in self._tracks:
             was_lost = track.lost
@@ -151,28 +153,28 @@ class FaceTracks:
         shape: tuple[int, ...],
         time_s: float,
     ) -> None:
-        """Give each detection to the track it overlaps most, or to a new one."""
+        """Assign each detection to the track it overlaps most, or to a new track."""
         pairs = sorted(
             (
-                (intersection_over_union(track.box, found.box), number, index)
+                (intersection_over_union(track.box, detection.box), number, index)
                 for number, track in enumerate(self._tracks)
-                for index, found in enumerate(detections)
+                for index, detection in enumerate(detections)
             ),
             reverse=True,
         )
-        taken: set[int] = set()
-        given: set[int] = set()
+        numbers: set[int] = set()  # tracks that have a detection
+        indices: set[int] = set()  # detections that have a track
         for overlap, number, index in pairs:
-            if overlap < MATCH_OVERLAP or number in taken or index in given:
+            if overlap < MATCH_OVERLAP or number in numbers or index in indices:
                 continue
-            taken.add(number)
-            given.add(index)
-            self._tracks[number].found(detections[index], small, shape[:2], time_s)
-        for index, found in enumerate(detections):
-            if index not in given:
+            numbers.add(number)
+            indices.add(index)
+            self._tracks[number].assign(detections[index], small, shape[:2], time_s)
+        for index, detection in enumerate(detections):
+            if index not in indices:
                 self._count += 1
-                track = _Track(self._count, found.box, found.confidence)
-                track.found(found, small, shape[:2], time_s)
+                track = _Track(self._count, detection.box, detection.confidence)
+                track.assign(detection, small, shape[:2], time_s)
                 self._tracks.append(track)
         self._tracks = [
             track
@@ -181,19 +183,19 @@ class FaceTracks:
         ]
 
     def _orient(self, image: np.ndarray, time_s: float) -> None:
-        """Look which side of the faces just found is up, if it is time."""
-        seen = [track for track in self._tracks if track.detected_s == time_s]
-        oldest_s = min((track.oriented_s for track in seen), default=time_s)
+        """Check, when it is due, which of the detected faces are upside down."""
+        tracks = [track for track in self._tracks if track.detected_s == time_s]
+        oldest_s = min((track.oriented_s for track in tracks), default=time_s)
         if time_s - oldest_s < self._rules.orient_every_s - 1e-3:
             return
-        faces = [track.detection for track in seen]
-        for track, is_turned in zip(seen, self._upside_down(image, faces), strict=True):
-            track.upside_down, track.oriented_s = is_turned, time_s
+        flags = self._upside_down(image, [track.detection for track in tracks])
+        for track, is_upside_down in zip(tracks, flags, strict=True):
+            track.upside_down, track.oriented_s = is_upside_down, time_s
 
     def _score(self, image: np.ndarray, time_s: float) -> None:
-        """Score every face that can be judged, in one batch."""
+        """Score every face without a problem, in one batch."""
         self._scored_s = time_s
-        fit = []
+        candidates = []
         for track in self._tracks:
             if track.upside_down:
                 problem = Reason.UPSIDE_DOWN
@@ -208,18 +210,19 @@ class FaceTracks:
             if problem:
                 track.label, track.reason = CHECKING, problem
             else:
-                fit.append(track)
-        if not fit:
+                candidates.append(track)
+        if not candidates:
             return
-        predictions = self._classifier.classify(image, [track.box for track in fit])
-        for track, prediction in zip(fit, predictions, strict=True):
+        boxes = [track.box for track in candidates]
+        predictions = self._classifier.classify(image, boxes)
+        for track, prediction in zip(candidates, predictions, strict=True):
             track.scores.append((time_s, prediction.score))
             track.decide(time_s, self._classifier.threshold, self._rules)
 
 
 @dataclass
 class _Track:
-    """One face: where it is, what it looks like, and its latest scores."""
+    """One face: its position, its template and its latest scores."""
 
     number: int
     box: Box
@@ -227,24 +230,24 @@ class _Track:
     label: str = CHECKING
     reason: str = ""
     problem: str = ""
-    judged: bool = False  # whether it was looked at since it appeared
+    judged: bool = False  # whether it was checked since it appeared
     lost: bool = False
     detected_s: float = float("-inf")
     scores: deque[tuple[float, float]] = field(default_factory=deque)
     template: np.ndarray | None = None
     person: Person | None = None
-    detection: "Detection | None" = None  # the last one
+    detection: "Detection | None" = None  # the latest detection
     upside_down: bool = False
-    oriented_s: float = float("-inf")  # when that was looked at
+    oriented_s: float = float("-inf")  # time of the last orientation check
 
-    def found(
+    def assign(
         self,
         detection: "Detection",
         small: np.ndarray,
         shape_hw: tuple[int, int],
         time_s: float,
     ) -> None:
-        """Take the detector's box over. A lost face may be another person's."""
+        """Adopt a detection; after a loss, the face may be another person's."""
         if self.lost:
             self.scores.clear()
             self.label, self.judged, self.lost = CHECKING, False, False
@@ -256,10 +259,10 @@ class _Track:
         self.template = _patch(small, self.box, shape_hw, TEMPLATE_PX, 1.0)
 
     def follow(self, small: np.ndarray, shape_hw: tuple[int, int]) -> None:
-        """Move the box to where the template fits best, if it fits at all."""
+        """Move the box to the best match of the template, if it is good enough."""
         area = _patch(small, self.box, shape_hw, SEARCH_PX, SEARCH_PX / TEMPLATE_PX)
-        fit = cv2.matchTemplate(area, self.template, cv2.TM_CCOEFF_NORMED)
-        _, best, _, (column, row) = cv2.minMaxLoc(fit)
+        correlation = cv2.matchTemplate(area, self.template, cv2.TM_CCOEFF_NORMED)
+        _, best, _, (column, row) = cv2.minMaxLoc(correlation)
         self.lost = self.lost or best < LOST_CORRELATION
         if self.lost:
             return
@@ -267,13 +270,13 @@ class _Track:
         x_min, y_min, x_max, y_max = self.box
         x_shift = round((column - middle) * (x_max - x_min) / TEMPLATE_PX)
         y_shift = round((row - middle) * (y_max - y_min) / TEMPLATE_PX)
-        moved = (x_min + x_shift, y_min + y_shift, x_max + x_shift, y_max + y_shift)
-        moved = clip_box(moved, shape_hw)
-        if box_area(moved):
-            self.box = moved
+        box = (x_min + x_shift, y_min + y_shift, x_max + x_shift, y_max + y_shift)
+        box = clip_box(box, shape_hw)
+        if box_area(box):
+            self.box = box
 
     def decide(self, time_s: float, threshold: float, rules: TrackRules) -> None:
-        """Make a label of the scores of the last second."""
+        """Decide on a label from the scores in the window."""
         while (
             len(self.scores) > rules.min_scores
             and time_s - self.scores[0][0] > rules.window_s
@@ -282,7 +285,7 @@ class _Track:
         if len(self.scores) < rules.min_scores:
             self.label, self.reason = CHECKING, Reason.LOOKING
             return
-        # Near 0 and 1 the band is narrower, so that it can always be left.
+        # The band is narrower for thresholds near 0 and 1, so that scores can leave it.
         band = min(rules.hysteresis, threshold / 2, (1 - threshold) / 2)
         level = {REAL: threshold - band, FAKE: threshold + band}
         is_real = self.mean_score >= level.get(self.label, threshold)
@@ -290,13 +293,13 @@ class _Track:
 
     @property
     def mean_score(self) -> float | None:
-        """Mean of the scores in the window, None while there is none."""
+        """Mean of the scores in the window, None if there are none."""
         if not self.scores:
             return None
         return sum(score for _, score in self.scores) / len(self.scores)
 
     def verdict(self) -> FaceVerdict:
-        """The track as it is told to others."""
+        """Return the verdict on the track."""
         return FaceVerdict(
             self.box,
             self.confidence,
@@ -308,17 +311,17 @@ class _Track:
 
 
 def _small_grey(image: np.ndarray) -> np.ndarray:
-    """Grey picture SMALL_WIDTH_PX wide, in which faces are cheap to follow."""
+    """Convert a frame to grey, SMALL_WIDTH_PX wide, for fast tracking."""
     height, width = image.shape[:2]
     size_wh = (SMALL_WIDTH_PX, max(1, round(height * SMALL_WIDTH_PX / width)))
-    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)  # one channel shrinks faster
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)  # one channel resizes faster
     return cv2.resize(grey, size_wh, interpolation=cv2.INTER_AREA)
 
 
 def _patch(
     small: np.ndarray, box: Box, shape_hw: tuple[int, int], side_px: int, scale: float
 ) -> np.ndarray:
-    """What lies in ``scale`` times the box, as (side_px, side_px) uint8 grey."""
+    """Resample ``scale`` times the box to (side_px, side_px) uint8 grey."""
     per_x, per_y = small.shape[1] / shape_hw[1], small.shape[0] / shape_hw[0]
     width, height = (box[2] - box[0]) * per_x, (box[3] - box[1]) * per_y
     x_zoom, y_zoom = side_px / (width * scale), side_px / (height * scale)

@@ -1,4 +1,4 @@
-"""What the live loop hands to its outputs at each turn."""
+"""What the live loop passes to its outputs in each iteration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from liveness.sources.frames import Frame
 
 @dataclass(frozen=True)
 class View:
-    """What is known at one turn of the loop.
+    """A frame with its verdicts and the state of the source.
 
     Attributes:
-        frame: The picture, or the last one there was while the source waits.
-        faces: Verdicts on that picture, best first; none while it waits.
-        time_s: Position in a file; seconds since opening when live.
-        status: Lines for the picture's corner: rate, lag and state.
-        waiting: State of a source that gives no picture now; empty otherwise.
+        frame: The frame; while the source waits, the last frame.
+        faces: Verdicts on the frame, best first; empty while the source waits.
+        time_s: Position in a file; seconds since opening if live.
+        status: Lines for the picture's corner: frame rate, lag and state.
+        waiting: State of a source that currently has no frames; empty otherwise.
         threshold: Score from which a face counts as real, 0 to 1.
     """
 
@@ -34,13 +34,13 @@ class View:
 
     @cached_property
     def annotated(self) -> np.ndarray:
-        """(H, W, 3) uint8, BGR: the picture with all that is drawn on it."""
+        """The frame with verdicts and status drawn on it, (H, W, 3) uint8, BGR."""
         image = draw_status(self.frame.image.copy(), self.status)
         draw_faces(image, self.faces, threshold=self.threshold)  # over the status
         return draw_banner(image, self.waiting) if self.waiting else image
 
 
 class Output(Protocol):
-    """Where views go; True ends the loop."""
+    """A consumer of views; it returns True to end the loop."""
 
     def __call__(self, view: View) -> bool: ...

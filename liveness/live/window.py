@@ -1,4 +1,4 @@
-"""The live apps' window, and whether there is a screen to put it on."""
+"""The window of the live apps, and the check that there is a screen for it."""
 
 import os
 import subprocess
@@ -12,10 +12,10 @@ from liveness.live.view import View
 
 QUIT_HINT = "press q to quit"
 QUIT_KEYS = (ord("q"), ord("Q"), 27)  # 27 is Esc
-SCREEN_ANSWERS_S = 10.0  # a slow remote screen still does
-MAX_KEY_WAIT_MS = 1000  # so that a gap in a file's times never freezes the window
+SCREEN_ANSWERS_S = 10.0  # timeout; enough for a slow remote screen
+MAX_KEY_WAIT_MS = 1000  # a gap in a file's times must not freeze the window
 
-# Qt ends the whole process when it finds no screen, so another one tries first.
+# Qt aborts the process if there is no screen, so a child process tries first.
 _OPEN_A_WINDOW = "import cv2; cv2.namedWindow('screen', cv2.WINDOW_AUTOSIZE)"
 
 
@@ -23,8 +23,8 @@ def check_screen() -> None:
     """Make sure that a window can be opened.
 
     Raises:
-        OutputError: If there is no screen, it does not answer, or OpenCV was
-            installed without windows.
+        OutputError: If there is no screen, it does not respond, or OpenCV was
+            built without window support.
     """
     advice = "use --no-display to run without a window"
     names = ("DISPLAY", "WAYLAND_DISPLAY")
@@ -40,11 +40,11 @@ def check_screen() -> None:
         )
     except subprocess.TimeoutExpired:
         raise OutputError(
-            f"no screen: it gives no answer for {SCREEN_ANSWERS_S:g} s; {advice}"
+            f"no screen: no answer for {SCREEN_ANSWERS_S:g} s; {advice}"
         ) from None
     except subprocess.CalledProcessError:
         raise OutputError(
-            "no screen: a window cannot be opened on "
+            "no screen: cannot open a window on "
             f"{os.environ.get('DISPLAY') or 'this system'!r}; {advice}"
         ) from None
 
@@ -53,9 +53,9 @@ class Window:
     """Shows each view; ends the loop on q, Esc or a click on its close button.
 
     Args:
-        title: Of the window.
-        gui: Module with OpenCV's window functions and their constants.
-        is_live: False shows a file at its own speed.
+        title: Title of the window.
+        gui: Module with OpenCV's window functions and constants.
+        is_live: Whether the source is live; a file is shown at its own speed.
     """
 
     def __init__(self, title: str, gui: ModuleType, *, is_live: bool) -> None:
@@ -65,28 +65,30 @@ class Window:
         self._started: float | None = None  # time.monotonic() at time_s 0
 
     def __call__(self, view: View) -> bool:
-        if self._started is None:  # without the toolbar that Qt would add
+        if self._started is None:  # without Qt's toolbar
             flags = self._gui.WINDOW_AUTOSIZE | self._gui.WINDOW_GUI_NORMAL
             self._gui.namedWindow(self._title, flags)
         image = draw_hint(fit_for_display(view.annotated), QUIT_HINT)
         self._gui.imshow(self._title, image)
         key = self._gui.waitKey(self._wait_ms(view.time_s)) & 0xFF
-        visible = self._gui.getWindowProperty(self._title, self._gui.WND_PROP_VISIBLE)
-        return key in QUIT_KEYS or visible < 1
+        visibility = self._gui.getWindowProperty(
+            self._title, self._gui.WND_PROP_VISIBLE
+        )
+        return key in QUIT_KEYS or visibility < 1
 
     def close(self) -> None:
-        """Remove the window."""
-        if self._started is not None:  # else nothing was ever shown
+        """Close the window."""
+        if self._started is not None:  # otherwise no window was opened
             self._gui.destroyAllWindows()
 
     def _wait_ms(self, time_s: float) -> int:
-        """How long to look for a key: a file's picture stays until its time."""
+        """Return how long to wait for a key; a file's frame waits for its time."""
         now = time.monotonic()
         if self._started is None:
             self._started = now - time_s
         if self._is_live:
             return 1
         early_ms = round(1000 * (self._started + time_s - now))
-        if early_ms > MAX_KEY_WAIT_MS:  # what follows a gap is not kept back
+        if early_ms > MAX_KEY_WAIT_MS:  # do not wait for the whole gap
             self._started -= (early_ms - MAX_KEY_WAIT_MS) / 1000
         return min(max(1, early_ms), MAX_KEY_WAIT_MS)

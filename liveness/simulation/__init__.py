@@ -1,11 +1,11 @@
-"""Attacks made from bona fide pictures: prints, phones and monitors, recaptured.
+"""Simulated attacks: bona fide pictures recaptured from prints, phones and monitors.
 
-They widen the variety of attacks in training and never replace filmed ones.
+They add variety to the attacks in training and never replace filmed attacks.
 
-- ``recapture``: what a screen or print and a second camera do to a whole picture
-- ``light``: fields of light and ink: pixel grids, bands, paper, glare
+- ``recapture``: the effect of a screen or print and a second camera on a picture
+- ``light``: light and ink fields: pixel grids, bands, paper, glare
 - ``panels``: a device or sheet that shows a face
-- ``composition``: that panel in front of another picture
+- ``composition``: a panel in front of another picture
 
 Imported elsewhere: ``KINDS``, ``simulate``, ``compose_attack``, ``make_panel``,
 ``placement``, ``paste_panel``.

@@ -1,4 +1,4 @@
-"""A face on a device or on paper, held into another picture."""
+"""Compose attacks: a face on a device or on paper in front of a background."""
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ from liveness.simulation.recapture import (
 )
 
 HELD = {SCREEN: 0.4, PRINT: 0.7}  # share of composed attacks that show fingers
-BEFORE_A_BODY = 0.5  # share of composed attacks before the lower part of a picture
+BEFORE_A_BODY = 0.5  # share of attacks in front of the lower part of a picture
 
 
 def compose_attack(
@@ -25,12 +25,12 @@ def compose_attack(
     *,
     kind: str,
 ) -> tuple[np.ndarray, Box]:
-    """A face shown on a device or on paper in front of another picture.
+    """Compose a face on a device or on paper in front of another picture.
 
     Args:
-        content: (H, W, 3) uint8, BGR, the picture that is shown.
-        background: (h, w, 3) uint8, BGR, what the camera looks at; at times only its
-            lower part, larger.
+        content: (H, W, 3) uint8, BGR, the picture that the panel shows.
+        background: (h, w, 3) uint8, BGR, the scene behind the panel; sometimes only
+            its lower part is used, enlarged.
         box: The face in ``content``.
         rng: Source of all randomness.
         kind: One of ``KINDS``.
@@ -69,22 +69,22 @@ def placement(
     tilt: np.ndarray | None = None,
     zoom: float = 1.0,
 ) -> np.ndarray:
-    """Homography that puts the panel's face at a point of a picture.
+    """Return the homography that moves the panel's face to a point of a picture.
 
     Args:
         panel: The device or sheet.
-        centre: Where the centre of the face goes, (x, y) in pixels.
+        centre: New centre of the face, (x, y) in pixels.
         turn_deg: Rotation, counter-clockwise.
         tilt: (4, 2) shift of the panel's corners as shares of its sides.
-        zoom: Size in the picture over size of the panel.
+        zoom: Size in the picture over the size of the panel.
 
     Returns:
         (3, 3) float64, from panel to picture.
     """
     height, width = panel.image.shape[:2]
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-    moved = corners if tilt is None else corners + tilt * (width, height)
-    perspective = cv2.getPerspectiveTransform(corners, moved.astype(np.float32))
+    targets = corners if tilt is None else corners + tilt * (width, height)
+    perspective = cv2.getPerspectiveTransform(corners, targets.astype(np.float32))
     x_min, y_min, x_max, y_max = panel.box
     face = np.array([[[(x_min + x_max) / 2, (y_min + y_max) / 2]]], np.float32)
     x, y = (float(value) for value in cv2.perspectiveTransform(face, perspective)[0, 0])
@@ -97,7 +97,7 @@ def placement(
 def paste_panel(
     background: np.ndarray, panel: Panel, matrix: np.ndarray
 ) -> tuple[np.ndarray, Box]:
-    """The panel in front of a picture, and the face's box there.
+    """Paste the panel onto a picture and return the picture and the face's box.
 
     Args:
         background: (h, w, 3) uint8, BGR.
@@ -108,65 +108,65 @@ def paste_panel(
         (h, w, 3) uint8, BGR, a new picture, and a box clipped to it.
     """
     height, width = background.shape[:2]
-    # A panel is made at the size that it is seen in, but for tilt and perspective:
-    # linear interpolation does not alias here.
+    # Apart from tilt and perspective, a panel already has its final size, so linear
+    # interpolation does not alias here.
     front = cv2.warpPerspective(
         panel.image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE
     )
     alpha = cv2.warpPerspective(panel.alpha, matrix, (width, height))
     share = cv2.merge([alpha] * 3).astype(np.float32) * np.float32(1 / 255)
-    mixed = background + (front.astype(np.float32) - background) * share
+    blend = background + (front.astype(np.float32) - background) * share
     x_min, y_min, x_max, y_max = panel.box
     corners = np.array(
         [[[x_min, y_min], [x_max, y_min], [x_max, y_max], [x_min, y_max]]], np.float32
     )
-    seen = cv2.perspectiveTransform(corners, matrix)[0]
-    centre = seen.mean(axis=0)
-    # Half sides from opposite edges: a turned face keeps its size in the box.
-    half_w = np.linalg.norm(seen[1] + seen[2] - seen[0] - seen[3]) / 4
-    half_h = np.linalg.norm(seen[2] + seen[3] - seen[0] - seen[1]) / 4
+    quad = cv2.perspectiveTransform(corners, matrix)[0]
+    centre = quad.mean(axis=0)
+    # Half sides from opposite edges, so that a rotated face keeps the size of its box.
+    half_w = np.linalg.norm(quad[1] + quad[2] - quad[0] - quad[3]) / 4
+    half_h = np.linalg.norm(quad[2] + quad[3] - quad[0] - quad[1]) / 4
     face = (
         round(float(centre[0] - half_w)),
         round(float(centre[1] - half_h)),
         round(float(centre[0] + half_w)),
         round(float(centre[1] + half_h)),
     )
-    return np.rint(mixed).astype(np.uint8), clip_box(face, (height, width))
+    return np.rint(blend).astype(np.uint8), clip_box(face, (height, width))
 
 
 def camera_look(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One camera over everything: softness, exposure, colour cast, noise, JPEG.
+    """Apply the look of one camera: softness, exposure, colour cast, noise, JPEG.
 
-    Without it the edge of a pasted panel is sharper than any lens draws it.
+    Without it, the edge of a pasted panel is sharper than any lens can render it.
     """
     result = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.0))
     gains = rng.uniform(0.8, 1.15) * np.exp(rng.normal(0, 0.03, 3))
     result = apply_curves(result, np.linspace(0, 1, 256)[:, None] * gains)
     noise = rng.standard_normal(image.shape[:2], np.float32)
     noise *= np.float32(rng.uniform(0.5, 4.0))
-    noisy = result + noise[..., None]
-    return recompress_randomly(np.clip(noisy, 0, 255).astype(np.uint8), rng)
+    result = np.clip(result + noise[..., None], 0, 255).astype(np.uint8)
+    return recompress_randomly(result, rng)
 
 
 def _below(background: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The lower part of a picture of a person: attacks are held before a body."""
+    """Enlarge the lower part of a picture: attackers hold panels before their body."""
     height, width = background.shape[:2]
-    part = rng.uniform(0.4, 0.75)
-    tall, broad = max(1, round(height * part)), max(1, round(width * part))
-    left = int(rng.integers(0, width - broad + 1))
-    lower = background[height - tall :, left : left + broad]
-    return cv2.resize(lower, (width, height), interpolation=cv2.INTER_LINEAR)
+    share = rng.uniform(0.4, 0.75)
+    part_h, part_w = max(1, round(height * share)), max(1, round(width * share))
+    left = int(rng.integers(0, width - part_w + 1))
+    part = background[height - part_h :, left : left + part_w]
+    return cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def _fingers(
     image: np.ndarray, panel: Panel, matrix: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Blobs of skin colour where a hand holds the panel: a thumb or some fingers."""
+    """Draw skin-coloured fingers or a thumb where a hand holds the panel."""
     height, width = panel.image.shape[:2]
-    thick = max(3.0, 0.3 * max(box_wh(panel.box)) * rng.uniform(0.6, 1.4))
+    width_px = max(3.0, 0.3 * max(box_wh(panel.box)) * rng.uniform(0.6, 1.4))
     skin = np.zeros(image.shape[:2], np.uint8)
     corners = np.array([[0, height], [0, 0], [width, 0], [width, height]], np.float64)
-    two_hands = (0, 2) if rng.random() < 0.8 else (1, 3)  # beside it, above and below
+    two_hands = (0, 2) if rng.random() < 0.8 else (1, 3)  # at its sides; above, below
     one_hand = (int(rng.integers(4)),)
     for edge in two_hands if rng.random() < 0.5 else one_hand:
         start, end = corners[edge], corners[(edge + 1) % 4]
@@ -174,17 +174,17 @@ def _fingers(
         outward = np.array([along[1], -along[0]])
         middle = start + (end - start) * rng.uniform(0.2, 0.8)
         for number in range(int(rng.integers(1, 5))):
-            held = middle + along * thick * 1.05 * number
-            tip = held - outward * thick * rng.uniform(-0.3, 0.7)
-            root = held + outward * thick * rng.uniform(2, 4)
-            root = root + along * thick * rng.normal(0, 0.5)
+            contact = middle + along * width_px * 1.05 * number
+            tip = contact - outward * width_px * rng.uniform(-0.3, 0.7)
+            root = contact + outward * width_px * rng.uniform(2, 4)
+            root = root + along * width_px * rng.normal(0, 0.5)
             line = cv2.perspectiveTransform(np.array([[tip, root]]), matrix)[0]
             first, second = np.rint(line).astype(int).tolist()
-            cv2.line(skin, first, second, 255, round(thick), cv2.LINE_AA)
-    share = cv2.GaussianBlur(skin, (0, 0), max(0.6, thick / 25))[..., None] / 255
-    # Darker towards the edges, as round fingers are, and uneven.
-    round_off = cv2.GaussianBlur(skin, (0, 0), thick / 3)[..., None] / 255
+            cv2.line(skin, first, second, 255, round(width_px), cv2.LINE_AA)
+    share = cv2.GaussianBlur(skin, (0, 0), max(0.6, width_px / 25))[..., None] / 255
+    # Fingers are round: darker towards the edges, and uneven.
+    shading = cv2.GaussianBlur(skin, (0, 0), width_px / 3)[..., None] / 255
     tone = np.array([105.0, 135, 190]) * np.exp(rng.normal(0, 0.12, 3))
-    tone = tone * rng.uniform(0.4, 1.35) * (0.55 + 0.45 * round_off)
+    tone = tone * rng.uniform(0.4, 1.35) * (0.55 + 0.45 * shading)
     tone = tone * (0.7 + 0.6 * smooth(image.shape[:2], 5, rng)[..., None])
     return np.clip(image + (tone - image) * share, 0, 255).astype(np.uint8)

@@ -1,31 +1,32 @@
-"""Fields of light and ink over a picture: grids, bands, paper, glare, lamps.
+"""Light and ink fields over a picture: grids, bands, paper, glare, lamps.
 
-A field is (H, W, 1) or (H, W, 3) float32 around 1 that is multiplied into a picture.
+A field is (H, W, 1) or (H, W, 3) float32 with values around 1; the picture is
+multiplied by it.
 """
 
 import cv2
 import numpy as np
 
-_HALFTONE_ANGLES_DEG = (0.0, 75.0, 15.0)  # yellow, magenta, cyan: offset practice
-_SUBPIXEL_SHIFT = 2 * np.pi / 3  # of a grid period between the B, G and R stripes
+_HALFTONE_ANGLES_DEG = (0.0, 75.0, 15.0)  # yellow, magenta, cyan, as in offset printing
+_SUBPIXEL_SHIFT = 2 * np.pi / 3  # phase between the B, G and R stripes
 _TAU = np.float32(2 * np.pi)
 
 
 def pixel_grid(
     shape_hw: tuple[int, int], strength: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Display pixels as the sensor samples them: moire where the pitch is fine.
+    """Return the pixel grid of a display, with moire if the pitch is fine.
 
-    The grid is evaluated at the sensor's pixels without a filter, so a pitch
-    below two pixels folds to a coarse pattern as it does on a sensor.
+    The grid is sampled at the sensor's pixels without a filter, so a pitch below two
+    pixels aliases to a coarse pattern, as it does on a sensor.
     """
     pitch_px = rng.uniform(0.7, 3.5)
     angle = rng.normal(0, 0.12) + rng.choice([0.0, np.pi / 2])
     along = _phase(shape_hw, pitch_px, angle, rng)
     across = _phase(shape_hw, pitch_px, angle + np.pi / 2, rng)
-    # The lens and the pixel's own area average a fine grid, hence mostly weak.
+    # The lens and the pixel area average a fine grid, so it is mostly weak.
     depth = strength * (0.02 + 0.25 * rng.uniform(0, 1) ** 2)
-    colour = rng.uniform(0, 1)  # how far the stripes' colours separate
+    colour = rng.uniform(0, 1)  # separation of the stripes' colours
     shifts = np.array([-1, 0, 1]) * colour * _SUBPIXEL_SHIFT
     cosine, sine = np.cos(along), np.sin(along)
     rows = np.float32(rng.uniform(0, 1)) * np.cos(across)
@@ -41,7 +42,7 @@ def pixel_grid(
 def _phase(
     shape_hw: tuple[int, int], pitch_px: float, angle: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """(H, W) float32 phase of stripes, bent a little as lens and tilt bend them."""
+    """Return the (H, W) float32 phase of stripes, bent slightly by lens and tilt."""
     height, width = shape_hw
     x = np.arange(width, dtype=np.float32) * np.float32(np.cos(angle) / pitch_px)
     y = np.arange(height, dtype=np.float32) * np.float32(np.sin(angle) / pitch_px)
@@ -53,7 +54,7 @@ def _phase(
 def banding(
     shape_hw: tuple[int, int], strength: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Dark bands of a backlight that pulses while the shutter rolls."""
+    """Return the dark bands of a pulsed backlight under a rolling shutter."""
     rows = np.arange(shape_hw[0]) / shape_hw[0]
     wave = np.sin(2 * np.pi * (rows * rng.uniform(1, 12) + rng.random()))
     bands = 1 + strength * rng.uniform(0.02, 0.15) * wave
@@ -63,6 +64,7 @@ def banding(
 def uneven_light(
     shape_hw: tuple[int, int], depth: float, rng: np.random.Generator
 ) -> np.ndarray:
+    """Return a field of light that varies slowly across the picture."""
     field = 1 + np.float32(depth) * (smooth(shape_hw, 2, rng) - np.float32(0.5))
     return field[..., None]
 
@@ -70,7 +72,7 @@ def uneven_light(
 def paper(
     shape_hw: tuple[int, int], strength: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Fibres and the lines of a print head."""
+    """Return the texture of paper: fibres and lines of the print head."""
     grain = rng.standard_normal(shape_hw, np.float32)
     grain = cv2.GaussianBlur(grain, (0, 0), rng.uniform(0.5, 1.3))
     paper = 1 + np.float32(strength * rng.uniform(0.01, 0.06)) * grain
@@ -83,7 +85,7 @@ def paper(
 def halftone(
     image: np.ndarray, strength: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Ink dots, one screen for each ink at its own angle, strongest in mid-tones."""
+    """Print a picture with ink dots: one screen angle per ink, strongest mid-tones."""
     pitch_px = rng.uniform(1.2, 3.0)
     depth = np.float32(strength * rng.uniform(8, 45))
     turn = rng.uniform(-10, 10)
@@ -101,21 +103,23 @@ def halftone(
 def glare(
     shape_hw: tuple[int, int], strength: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """(H, W, 3) float32 in [0, 1]: lamps, windows and haze mirrored by glass."""
+    """Return reflected lamps, windows and haze: (H, W, 3) float32 in [0, 1]."""
     height, width = shape_hw
     small_h, small_w = 48, max(8, round(48 * width / height))  # glare is smooth
     light = np.zeros((small_h, small_w), np.float32)
     for _ in range(int(rng.integers(1, 4))):
         middle = (rng.uniform(0, small_w), rng.uniform(0, small_h))
         sides = rng.uniform(2, 22, 2)
-        bright = float(strength * rng.uniform(0.15, 0.9))
+        brightness = float(strength * rng.uniform(0.15, 0.9))
         if rng.random() < 0.5:
             corners = cv2.boxPoints((middle, sides, rng.uniform(-30, 30)))
-            cv2.fillConvexPoly(light, np.rint(corners).astype(np.int32), 0.5 * bright)
+            outline = np.rint(corners).astype(np.int32)
+            cv2.fillConvexPoly(light, outline, 0.5 * brightness)
         else:
             axes = [max(1, round(side / 3)) for side in sides]
             centre = [round(value) for value in middle]
-            cv2.ellipse(light, centre, axes, rng.uniform(0, 180), 0, 360, bright, -1)
+            turn_deg = rng.uniform(0, 180)
+            cv2.ellipse(light, centre, axes, turn_deg, 0, 360, brightness, -1)
     light = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.7, 7))
     haze = cv2.resize(light, (width, height), interpolation=cv2.INTER_LINEAR)
     haze = haze + smooth(shape_hw, 3, rng) * np.float32(strength * rng.uniform(0, 0.2))
@@ -124,7 +128,7 @@ def glare(
 
 
 def spots(shape_hw: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """(H, W, 1) float32 of light: lamps in the glass, far brighter than the face."""
+    """Return reflected lamps, far brighter than the face: (H, W, 1) float32."""
     height, width = shape_hw
     side = max(shape_hw)
     spots = np.zeros(shape_hw, np.float32)
@@ -134,14 +138,16 @@ def spots(shape_hw: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
             int(rng.uniform(0.1, 0.9) * height),
         )
         axes = [max(1, int(side * rng.uniform(0.01, most))) for most in (0.05, 0.12)]
-        bright = float(rng.uniform(0.3, 4))
-        cv2.ellipse(spots, middle, axes, rng.uniform(0, 180), 0, 360, bright, -1)
+        brightness = float(rng.uniform(0.3, 4))
+        turn_deg = rng.uniform(0, 180)
+        cv2.ellipse(spots, middle, axes, turn_deg, 0, 360, brightness, -1)
     return cv2.GaussianBlur(spots, (0, 0), side * rng.uniform(0.006, 0.03))[..., None]
 
 
 def relight(
     image: np.ndarray, light: np.ndarray, haze: np.ndarray | None
 ) -> np.ndarray:
+    """Multiply a picture by a field of light and add haze."""
     result = image * light
     if haze is not None:
         result += (255 - result) * haze
@@ -151,7 +157,7 @@ def relight(
 def smooth(
     shape_hw: tuple[int, int], cells: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """(H, W) float32 in [0, 1] that varies slowly."""
+    """Return slowly varying random values: (H, W) float32 in [0, 1]."""
     coarse = rng.random((cells + 1, cells + 1), np.float32)
     field = cv2.resize(coarse, shape_hw[::-1], interpolation=cv2.INTER_CUBIC)
     return np.clip(field, 0, 1)

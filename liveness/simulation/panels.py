@@ -1,4 +1,4 @@
-"""Devices and sheets of paper that show a face, as they lie flat before a camera."""
+"""Make panels: devices and sheets of paper that show a face."""
 
 from dataclasses import dataclass
 
@@ -8,18 +8,19 @@ import numpy as np
 from liveness.faces.boxes import Box, box_area, box_wh, clip_box
 from liveness.simulation.recapture import PRINT, SCREEN, simulate
 
-PLAIN_BACKDROP = 0.5  # share of composed prints that are passport pictures
+PLAIN_BACKDROP = 0.5  # share of composed prints that are passport photos
 
-_PERSON_SIDE_PX = 96  # enough for an outline; the time grows with the area
+_PERSON_SIDE_PX = 96  # enough for an outline; the run time grows with the area
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A device or sheet as it lies flat before a camera sees it.
+    """A device or sheet that shows a face, seen straight on.
 
-    image: (H, W, 3) uint8, BGR, with bezel or paper margin.
-    alpha: (H, W) uint8, 255 where the device or sheet is.
-    box: The face in ``image``.
+    Attributes:
+        image: (H, W, 3) uint8, BGR, with bezel or paper margin.
+        alpha: (H, W) uint8, 255 inside the device or sheet.
+        box: The face in ``image``.
     """
 
     image: np.ndarray
@@ -34,7 +35,7 @@ def make_panel(
     face_px: float,
     rng: np.random.Generator,
 ) -> Panel:
-    """The face's surroundings on a device or on paper.
+    """Show a face and its surroundings on a device or on paper.
 
     Args:
         content: (H, W, 3) uint8, BGR.
@@ -48,29 +49,29 @@ def make_panel(
     """
     box = clip_box(box, content.shape[:2])
     if box_area(box) == 0:
-        raise ValueError(f"Expected a box in the picture. Received: box={box}")
-    region = _shown_region(content.shape[:2], box, kind, rng)
+        raise ValueError(f"Expected a box inside the picture. Received: box={box}")
+    region = _choose_region(content.shape[:2], box, kind, rng)
     scale = face_px / max(box_wh(box))
-    shown = _cut(content, region, scale)
+    picture = _cut(content, region, scale)
     face = tuple(
         round((value - region[axis % 2]) * scale) for axis, value in enumerate(box)
     )
     if kind == PRINT and rng.random() < PLAIN_BACKDROP:
-        shown = plain_backdrop(shown, face, rng)
-    shown = simulate(shown, kind, rng)
+        picture = plain_backdrop(picture, face, rng)
+    picture = simulate(picture, kind, rng)
     if kind == SCREEN:
-        return _device(shown, face, face_px, rng)
-    return _sheet(shown, face, face_px, rng)
+        return _device(picture, face, face_px, rng)
+    return _sheet(picture, face, face_px, rng)
 
 
 def plain_backdrop(
     image: np.ndarray, face: Box, rng: np.random.Generator
 ) -> np.ndarray:
-    """The person of a face before one colour, as on a passport picture.
+    """Replace the background of a person by one colour, as in a passport photo.
 
     Args:
         image: (H, W, 3) uint8, BGR.
-        face: Their face in it; may reach beyond the picture.
+        face: The person's face; it may extend beyond the picture.
         rng: Source of all randomness.
 
     Returns:
@@ -79,39 +80,40 @@ def plain_backdrop(
     share = _person(image, face, rng)[..., None]
     light = rng.uniform(170, 250)
     colour = np.clip(light + rng.normal(0, 8, 3) + [8, 0, -4], 0, 255)  # often bluish
-    if rng.random() < 0.1:  # blue or red, as some countries want it
+    if rng.random() < 0.1:  # blue or red, as some countries require
         colour = np.array([[170.0, 110, 40], [60, 40, 180]])[rng.integers(2)]
     return np.rint(colour + (image - colour) * share).astype(np.uint8)
 
 
 def _person(image: np.ndarray, face: Box, rng: np.random.Generator) -> np.ndarray:
-    """(H, W) float32 in [0, 1], 1 where the person of a face is.
+    """Segment the person of a face: (H, W) float32 in [0, 1], 1 for the person.
 
-    GrabCut (Rother, Kolmogorov and Blake, 2004) in a small copy, from an ellipse
-    for the head and a trapezoid for the shoulders.
+    GrabCut (Rother, Kolmogorov and Blake, 2004) runs on a small copy, initialized with
+    an ellipse for the head and a trapezoid for the shoulders.
     """
     height, width = image.shape[:2]
     scale = _PERSON_SIDE_PX / max(height, width)
-    seen = (max(2, round(width * scale)), max(2, round(height * scale)))
-    small = cv2.resize(image, seen, interpolation=cv2.INTER_AREA)
+    small_wh = (max(2, round(width * scale)), max(2, round(height * scale)))
+    small = cv2.resize(image, small_wh, interpolation=cv2.INTER_AREA)
     x_min, y_min, x_max, y_max = (value * scale for value in face)
-    wide, tall, x = x_max - x_min, y_max - y_min, (x_min + x_max) / 2
-    middle = (x, (y_min + y_max) / 2 - 0.08 * tall)  # a box ends at the hair
-    neck, shoulder, end = y_max - 0.1 * tall, y_max + 0.6 * tall, seen[1] + 1.0
+    face_w, face_h, x = x_max - x_min, y_max - y_min, (x_min + x_max) / 2
+    middle = (x, (y_min + y_max) / 2 - 0.08 * face_h)  # a box excludes the hair
+    neck, shoulder = y_max - 0.1 * face_h, y_max + 0.6 * face_h
+    end = small_wh[1] + 1.0
     body = [(0.35, neck), (1.1, shoulder), (1.2, end)]
     core = [(0.2, y_max), (0.5, max(end, y_max + 1))]
     mask = np.full(small.shape[:2], cv2.GC_PR_BGD, np.uint8)
-    mask[: max(1, int(y_min - 0.5 * tall))] = cv2.GC_BGD
-    for label, grown, sides in ((cv2.GC_PR_FGD, 1.35, body), (cv2.GC_FGD, 0.85, core)):
-        ellipse = (middle, (wide * grown, 1.15 * tall * grown), 0)
+    mask[: max(1, int(y_min - 0.5 * face_h))] = cv2.GC_BGD
+    for label, zoom, sides in ((cv2.GC_PR_FGD, 1.35, body), (cv2.GC_FGD, 0.85, core)):
+        ellipse = (middle, (face_w * zoom, 1.15 * face_h * zoom), 0)
         cv2.ellipse(mask, ellipse, int(label), -1)
-        outline = [(x - half * wide, y) for half, y in sides]
-        outline += [(x + half * wide, y) for half, y in reversed(sides)]
+        outline = [(x - half * face_w, y) for half, y in sides]
+        outline += [(x + half * face_w, y) for half, y in reversed(sides)]
         cv2.fillConvexPoly(mask, np.rint(outline).astype(np.int32), int(label))
     inside = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD))
-    if inside.all() or not inside.any():  # nothing to tell a person from
+    if inside.all() or not inside.any():  # no background, or no person
         return np.ones((height, width), np.float32)
-    cv2.setRNGSeed(int(rng.integers(2**31)))  # of this thread: GrabCut draws from it
+    cv2.setRNGSeed(int(rng.integers(2**31)))  # GrabCut uses this thread's generator
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(small, mask, None, *models, 2, cv2.GC_INIT_WITH_MASK)
     person = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
@@ -119,13 +121,13 @@ def _person(image: np.ndarray, face: Box, rng: np.random.Generator) -> np.ndarra
     return cv2.resize(person, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def _shown_region(
+def _choose_region(
     shape_hw: tuple[int, int], box: Box, kind: str, rng: np.random.Generator
 ) -> Box:
-    """What of the content is shown; may reach beyond it on a screen (letterbox)."""
+    """Choose the visible part of the content; a screen may add a letterbox."""
     face = max(box_wh(box))
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    least, most = (0.6, 1.5) if kind == SCREEN else (0.4, 1.2)  # passport pictures
+    least, most = (0.6, 1.5) if kind == SCREEN else (0.4, 1.2)  # passport photos
     left, right = rng.uniform(least, most, 2) * face
     top, bottom = rng.uniform(least, most, 2) * face
     if kind == SCREEN and rng.random() < 0.7:  # an upright phone
@@ -138,7 +140,7 @@ def _shown_region(
 
 
 def _cut(content: np.ndarray, region: Box, scale: float) -> np.ndarray:
-    """The region at another scale; black where it lies beyond the content."""
+    """Cut a region and scale it; the part beyond the content is black."""
     x_min, y_min, x_max, y_max = region
     inside = clip_box(region, content.shape[:2])
     part = content[inside[1] : inside[3], inside[0] : inside[2]]
@@ -150,28 +152,28 @@ def _cut(content: np.ndarray, region: Box, scale: float) -> np.ndarray:
         x_max - inside[2],
         cv2.BORDER_CONSTANT,
     )
-    seen = [max(8, round(side * scale)) for side in box_wh(region)]
+    size_wh = [max(8, round(side * scale)) for side in box_wh(region)]
     shrinks = scale < 1
     return cv2.resize(
-        part, seen, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+        part, size_wh, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     )
 
 
 def _device(
-    shown: np.ndarray, face: Box, face_px: float, rng: np.random.Generator
+    picture: np.ndarray, face: Box, face_px: float, rng: np.random.Generator
 ) -> Panel:
-    """A phone, tablet or monitor around the shown picture."""
+    """Put a picture on a phone, tablet or monitor."""
     if rng.random() < 0.35:
-        shown = _interface(shown, rng)
+        picture = _interface(picture, rng)
     sides = np.rint(face_px * rng.uniform(0.02, 0.16, 4)).astype(int) + 1
-    if rng.random() < 0.3:  # older phones: broad above and below
+    if rng.random() < 0.3:  # older phones: wide at the top and bottom
         sides[:2] += round(face_px * rng.uniform(0.1, 0.4))
     top, bottom, left, right = (int(side) for side in sides)
     dark = rng.random() < 0.75
     grey = rng.uniform(5, 60) if dark else rng.uniform(150, 235)
     colour = np.clip(grey + rng.normal(0, 4, 3), 0, 255).tolist()
     image = cv2.copyMakeBorder(
-        shown, top, bottom, left, right, cv2.BORDER_CONSTANT, value=colour
+        picture, top, bottom, left, right, cv2.BORDER_CONSTANT, value=colour
     )
     rim = max(1, round(0.02 * face_px))
     height, width = image.shape[:2]
@@ -182,17 +184,17 @@ def _device(
 
 
 def _sheet(
-    shown: np.ndarray, face: Box, face_px: float, rng: np.random.Generator
+    picture: np.ndarray, face: Box, face_px: float, rng: np.random.Generator
 ) -> Panel:
-    """Paper with a margin or none, cut by hand and slightly bent."""
+    """Put a picture on paper, with or without a margin, cut by hand, slightly bent."""
     margin = 0 if rng.random() < 0.5 else round(face_px * rng.uniform(0.02, 0.35))
     top, bottom, left, right = (
         int(margin * value) for value in rng.uniform(0.7, 1.3, 4)
     )
-    paper = float(np.percentile(shown, 98))
+    paper = float(np.percentile(picture, 98))
     colour = np.clip(paper * rng.uniform(0.9, 1.0, 3), 120, 255).tolist()
     image = cv2.copyMakeBorder(
-        shown, top, bottom, left, right, cv2.BORDER_CONSTANT, value=colour
+        picture, top, bottom, left, right, cv2.BORDER_CONSTANT, value=colour
     )
     height, width = image.shape[:2]
     cut = rng.uniform(0, 0.025, (4, 2)) * (width, height)
@@ -205,7 +207,7 @@ def _sheet(
 
 
 def _bend(panel: Panel, rng: np.random.Generator) -> Panel:
-    """Paper that curves towards or away from the camera about an upright axis."""
+    """Bend paper towards or away from the camera about a vertical axis."""
     height, width = panel.image.shape[:2]
     rise_px = height * rng.uniform(-0.06, 0.06)
     across = np.sin(np.pi * np.arange(width) / width)
@@ -222,10 +224,10 @@ def _bend(panel: Panel, rng: np.random.Generator) -> Panel:
     return Panel(image, alpha, panel.box)
 
 
-def _interface(shown: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Bars of an app or player over the picture, and at times a play button."""
-    height, width = shown.shape[:2]
-    overlay = shown.copy()
+def _interface(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw the bars of an app or player, and sometimes a play button."""
+    height, width = picture.shape[:2]
+    overlay = picture.copy()
     colour = [float(rng.choice([15, 40, 235]))] * 3
     top, bottom = (round(height * share) for share in rng.uniform(0, 0.09, 2))
     overlay[:top] = colour
@@ -239,11 +241,11 @@ def _interface(shown: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         side = max(3, round(0.05 * min(height, width)))
         points = [[x - side, y - side], [x - side, y + side], [x + side, y]]
         cv2.fillConvexPoly(overlay, np.array(points), [235.0] * 3, cv2.LINE_AA)
-    return cv2.addWeighted(overlay, 0.85, shown, 0.15, 0)
+    return cv2.addWeighted(overlay, 0.85, picture, 0.15, 0)
 
 
 def _rounded(shape_hw: tuple[int, int], radius_px: float) -> np.ndarray:
-    """(H, W) uint8 mask of a rectangle with round corners."""
+    """Return the (H, W) uint8 mask of a rectangle with round corners."""
     height, width = shape_hw
     radius = int(min(radius_px, (min(shape_hw) - 1) / 2))
     mask = np.zeros(shape_hw, np.uint8)
@@ -256,5 +258,6 @@ def _rounded(shape_hw: tuple[int, int], radius_px: float) -> np.ndarray:
 
 
 def _shift(box: Box, right_px: int, down_px: int) -> Box:
+    """Move a box to the right and down."""
     x_min, y_min, x_max, y_max = box
     return x_min + right_px, y_min + down_px, x_max + right_px, y_max + down_px

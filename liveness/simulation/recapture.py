@@ -1,6 +1,6 @@
-"""What a recaptured screen or photo print does to a whole picture, such as a crop.
+"""Simulate the recapture of a whole picture, e.g. a crop, from a screen or print.
 
-All randomness comes from the generator that is passed in: the same state gives the
+All randomness comes from the generator that is passed in, so the same state gives the
 same picture. Pictures are (H, W, 3) uint8, BGR; inputs are never changed.
 """
 
@@ -23,17 +23,17 @@ from liveness.simulation.light import (
 SCREEN = "screen"
 PRINT = "print"
 KINDS = (SCREEN, PRINT)
-MISEXPOSED = 0.6  # share of screens that are too bright or dark for the camera
+MISEXPOSED = 0.6  # share of screens that are too bright or too dark for the camera
 
 _LUMA_BGR = np.array([0.114, 0.587, 0.299], np.float32)  # ITU-R BT.601
 
 
 def simulate_screen(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The picture as a camera sees it on a phone or monitor.
+    """Simulate a picture on a phone or monitor, seen by a camera.
 
-    Colours, exposure and compression change always, focus nearly always, pixel
-    grid, banding, glare and sharpening at times; all between barely visible and
-    strong. More than half of the screens are too bright or dark for the camera.
+    Colours, exposure and compression always change, focus nearly always, and pixel
+    grid, banding, glare and sharpening sometimes. Effects range from barely visible to
+    strong. More than half of the screens are too bright or too dark for the camera.
 
     Args:
         image: (H, W, 3) uint8, BGR, at the resolution of the camera.
@@ -65,7 +65,7 @@ def simulate_screen(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def simulate_print(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The picture as a camera sees it printed on paper.
+    """Simulate a picture printed on paper, seen by a camera.
 
     Args:
         image: (H, W, 3) uint8, BGR, at the resolution of the camera.
@@ -85,13 +85,17 @@ def simulate_print(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     light = uneven_light(image.shape[:2], 0.4 * strength, rng)
     if rng.random() < 0.6:
         light = light * paper(image.shape[:2], strength, rng)
-    glossy = rng.random() < 0.3
-    haze = glare(image.shape[:2], 0.8 * strength, rng) if glossy else None
+    is_glossy = rng.random() < 0.3
+    haze = glare(image.shape[:2], 0.8 * strength, rng) if is_glossy else None
     return recompress_randomly(relight(result, light, haze), rng)
 
 
 def simulate(image: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:
-    """``simulate_screen`` or ``simulate_print``, by ``kind`` of ``KINDS``."""
+    """Call ``simulate_screen`` or ``simulate_print``, depending on the kind.
+
+    Raises:
+        ValueError: If the kind is not in KINDS.
+    """
     if kind not in KINDS:
         raise ValueError(f"Expected a kind of {KINDS}. Received: kind={kind!r}")
     return (simulate_screen if kind == SCREEN else simulate_print)(image, rng)
@@ -100,6 +104,7 @@ def simulate(image: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarr
 def _screen_colours(
     image: np.ndarray, strength: float, rng: np.random.Generator
 ) -> np.ndarray:
+    """Change colours, exposure and contrast as a screen and a camera do."""
     saturation = 1 + strength * rng.uniform(-0.55, 0.5)
     result = _mix_channels(image, saturation, 0.04 * strength, rng)
     x = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.normal(0, 0.25 * strength))
@@ -107,7 +112,7 @@ def _screen_colours(
     x = x * np.exp(strength * rng.normal([0.06, -0.01, -0.01], [0.11, 0.07, 0.11]))
     if rng.random() < 0.45:  # a bright screen in a dim room
         x = x * (1 + strength * rng.uniform(0.1, 1.1))
-        x = x / (1 + x**5) ** 0.2  # shoulder: highlights run together below white
+        x = x / (1 + x**5) ** 0.2  # shoulder: highlights are compressed below white
     else:
         x = x * (1 + strength * rng.uniform(-0.4, 0.1))
     contrast = 1 + strength * rng.uniform(-0.45, 0.3)
@@ -118,9 +123,9 @@ def _screen_colours(
 def _misexposed(
     image: np.ndarray, strength: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """A screen that the camera does not expose for, in linear light."""
-    # Highlights burn out and glow into what is beside them, colours shift and grow,
-    # lamps are mirrored as small spots, and the room's light lies over the black.
+    """Simulate, in linear light, a screen that the camera does not expose for."""
+    # Highlights clip and bloom, colours shift and saturate, lamps are reflected as
+    # small spots, and room light lifts the black.
     height, width = shape_hw = image.shape[:2]
     gamma = 2 * np.exp(strength * rng.uniform(-0.35, 0.45))
     # Blue is lifted on average: screens are bluer than rooms.
@@ -130,7 +135,7 @@ def _misexposed(
     light = cv2.LUT(image, curves.astype(np.float32)[:, None])
     matrix = _saturation(np.exp(strength * rng.uniform(-0.7, 0.6)))
     light = cv2.transform(light, matrix.astype(np.float32))
-    light = np.clip(light, 0, 3, out=light)  # a sensor's well is full at some point
+    light = np.clip(light, 0, 3, out=light)  # sensor pixels saturate
     if rng.random() < 0.2:
         light += spots(shape_hw, rng)
     if rng.random() < 0.6:
@@ -146,11 +151,11 @@ def _misexposed(
         light += smooth(shape_hw, 2, rng)[..., None] * tint.astype(np.float32)
     if rng.random() < 0.5:
         light += np.float32(strength * rng.uniform(0, 0.08))
-    # A gamma of 2 instead of 2.2: the square root is many times faster.
-    seen = np.sqrt(np.clip(light, 0, 1, out=light), out=light)
+    # Gamma 2 instead of 2.2, because the square root is many times faster.
+    result = np.sqrt(np.clip(light, 0, 1, out=light), out=light)
     contrast = 1 + strength * rng.uniform(-0.2, 0.6) * (rng.random() < 0.5)
     return cv2.convertScaleAbs(
-        np.maximum(seen, 0.5 - 0.5 / contrast),
+        np.maximum(result, 0.5 - 0.5 / contrast),
         alpha=255 * contrast,
         beta=127.5 * (1 - contrast),
     )
@@ -159,6 +164,7 @@ def _misexposed(
 def _print_colours(
     image: np.ndarray, strength: float, rng: np.random.Generator
 ) -> np.ndarray:
+    """Change colours and contrast as ink, paper and room light do."""
     saturation = 1 + strength * rng.uniform(-0.65, 0.25)
     if rng.random() < 0.06:
         saturation = 0.0  # a black and white print
@@ -174,19 +180,19 @@ def _print_colours(
 def _mix_channels(
     image: np.ndarray, saturation: float, crosstalk: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Other primaries: towards or away from grey, and a little of each other."""
-    mixed = rng.normal(0, crosstalk, (3, 3))
-    mixed -= mixed.mean(axis=1, keepdims=True)  # grey stays grey
-    return cv2.transform(image, _saturation(saturation) + mixed)
+    """Change the saturation and add crosstalk between the channels."""
+    noise = rng.normal(0, crosstalk, (3, 3))
+    noise -= noise.mean(axis=1, keepdims=True)  # grey stays grey
+    return cv2.transform(image, _saturation(saturation) + noise)
 
 
 def _saturation(factor: float) -> np.ndarray:
-    """(3, 3) float64 matrix that moves colours away from grey by a factor."""
+    """Return the (3, 3) float64 matrix that scales the saturation by a factor."""
     return factor * np.eye(3) + (1 - factor) * _LUMA_BGR
 
 
 def apply_curves(image: np.ndarray, curves: np.ndarray) -> np.ndarray:
-    """One tone curve for each channel; (256, 3) with values around [0, 1]."""
+    """Apply one tone curve per channel; (256, 3) with values around [0, 1]."""
     table = np.rint(np.clip(curves, 0, 1) * 255).astype(np.uint8)
     return cv2.LUT(image, table.reshape(1, 256, 3))
 
@@ -194,31 +200,33 @@ def apply_curves(image: np.ndarray, curves: np.ndarray) -> np.ndarray:
 def _resample(
     image: np.ndarray, strength: float, rng: np.random.Generator
 ) -> np.ndarray:
+    """Lose resolution: scale down and up again with random interpolation."""
     height, width = image.shape[:2]
     share = 1 - strength * rng.uniform(0.1, 0.7)
     small = (max(1, round(width * share)), max(1, round(height * share)))
     down = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_NEAREST)
     up = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_NEAREST)
     odds = (0.5, 0.4, 0.1)
-    reduced = cv2.resize(image, small, interpolation=int(rng.choice(down, p=odds)))
+    result = cv2.resize(image, small, interpolation=int(rng.choice(down, p=odds)))
     return cv2.resize(
-        reduced, (width, height), interpolation=int(rng.choice(up, p=odds))
+        result, (width, height), interpolation=int(rng.choice(up, p=odds))
     )
 
 
 def _defocus(
     image: np.ndarray, strength: float, rng: np.random.Generator
 ) -> np.ndarray:
+    """Blur a picture by defocus or by hand shake."""
     largest = max(0.8, 0.011 * min(image.shape[:2]))
     sigma = 0.35 + strength * rng.uniform(0, 1) ** 1.5 * largest
     if rng.random() < 0.8:
         return cv2.GaussianBlur(image, (0, 0), sigma)
-    along = (sigma * 2, 0.3) if rng.random() < 0.6 else (0.3, sigma * 2)  # hand shake
-    return cv2.GaussianBlur(image, (0, 0), along[0], sigmaY=along[1])
+    sigmas = (sigma * 2, 0.3) if rng.random() < 0.6 else (0.3, sigma * 2)  # hand shake
+    return cv2.GaussianBlur(image, (0, 0), sigmas[0], sigmaY=sigmas[1])
 
 
 def _sharpen(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What a camera does about a soft picture: edges with a halo."""
+    """Sharpen as a camera does, which gives edges a halo."""
     reach = max(0.5, 0.012 * max(image.shape[:2]))
     soft = cv2.GaussianBlur(image, (0, 0), reach)
     amount = rng.uniform(0.3, 1.2)
@@ -226,4 +234,5 @@ def _sharpen(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def recompress_randomly(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Compress a picture as JPEG with a random quality of 30 to 96."""
     return recompress(image, int(rng.integers(30, 97)))
