@@ -137,15 +137,10 @@ class Study:
         from liveness.training import adaptation
 
         shown = [self.samples[row] for row in rows]
-        larger = load_pixels(shown, self._options, to_train=True)
-        pictures, owners = adaptation.varied(larger, self._options)
-        varied = self._reader.read(pictures)
-        plain = self._features.rows(np.array(rows))
-        seen = (plain, varied, owners, shown)
+        features = self._features.rows(np.array(rows))
         threshold = self.card.threshold
-        elsewhere = adaptation.scores_elsewhere(*seen, threshold=threshold)
-        everything = np.ones(len(rows), bool)
-        correction = adaptation.fit_on(*seen, everything, threshold=threshold)
+        elsewhere = adaptation.scores_elsewhere(features, shown, threshold=threshold)
+        correction = adaptation.fit_correction(features, shown, threshold=threshold)
         chosen = adaptation.choose_threshold(
             elsewhere, self.is_real[list(rows)], threshold
         )

@@ -75,7 +75,7 @@ class Gallery:
         return [face for *_, face in sorted(self._heaps[is_real], reverse=True)]
 
 
-def encoded(face: ScoredCrop) -> bytes:
-    """The face as a JPEG file."""
-    _, data = cv2.imencode(".jpg", face.crop)
+def encoded(picture: np.ndarray) -> bytes:
+    """A picture as the content of a JPEG file."""
+    _, data = cv2.imencode(".jpg", picture)
     return data.tobytes()

@@ -13,12 +13,16 @@ from liveness.evaluation.metrics import equal_error, threshold_for_bpcer
 from liveness.evaluation.plots import save_evaluation
 from liveness.evaluation.report import Evaluation, ScoredFaces
 from liveness.io.files import make_output_folder, write_atomically
+from liveness.model.classifier import LivenessClassifier
+from liveness.model.explanation import draw_heat, explain
+from liveness.model.labels import LABELS, REAL
 
 PAGE = "index.html"
 CURVES = "curves.png"
 FACES = "faces"  # folder of the pictures
 TEMPLATE = "report.html.j2"
 BPCER_POINTS = (0.01, 0.02, 0.05, 0.10, 0.20)  # of the threshold's trade-off
+EXPLAINED = 6  # faces of each gallery: each takes most of a second
 MOST_ROWS = 60  # of the table of films
 
 
@@ -73,7 +77,7 @@ def write_report(
     gallery: Gallery,
     *,
     sites: Sequence[str],
-    model: str,
+    classifier: LivenessClassifier,
 ) -> Path:
     """Write the page, its figure and the pictures of the worst faces.
 
@@ -83,7 +87,7 @@ def write_report(
         evaluation: The report on them.
         gallery: The worst of them.
         sites: Site of each face; empty where there is none.
-        model: What to call the model.
+        classifier: The model that scored them; it explains the worst faces.
 
     Returns:
         The page.
@@ -97,8 +101,8 @@ def write_report(
     save_evaluation(folder / CURVES, faces.scores, faces.attacks, threshold=threshold)
     (folder / FACES).mkdir()
     galleries = {
-        "real": _pictures(folder, "real", gallery.worst(is_real=True)),
-        "fake": _pictures(folder, "fake", gallery.worst(is_real=False)),
+        name: _pictures(folder, name, gallery.worst(is_real=name == REAL), classifier)
+        for name in LABELS
     }
     environment = Environment(
         loader=PackageLoader("liveness.evaluation", "templates"),
@@ -111,7 +115,7 @@ def write_report(
     environment.filters["score"] = "{:.3f}".format
     page = environment.get_template(TEMPLATE).render(
         folder=str(folder.resolve()),
-        model=model,
+        model=classifier.name,
         threshold=threshold,
         evaluation=evaluation,
         rates=evaluation.rates,
@@ -135,16 +139,42 @@ def write_report(
     return folder / PAGE
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A face of a gallery on the page.
+
+    Attributes:
+        face: The face.
+        picture: Link to it.
+        heat: Link to the map of where its score comes from; empty for none.
+        why: The same in words; empty for none.
+    """
+
+    face: ScoredCrop
+    picture: str
+    heat: str = ""
+    why: str = ""
+
+
 def _pictures(
-    folder: Path, name: str, faces: Sequence[ScoredCrop]
-) -> list[tuple[str, ScoredCrop]]:
-    """Write the pictures of a gallery; the link to each, and the face."""
-    pictures = []
+    folder: Path,
+    name: str,
+    faces: Sequence[ScoredCrop],
+    classifier: LivenessClassifier,
+) -> list[Entry]:
+    """Write the pictures of a gallery, and explain the first."""
+    entries = []
     for number, face in enumerate(faces, 1):
         link = f"{FACES}/{name}-{number:02}.jpg"
-        write_atomically(folder / link, encoded(face))
-        pictures.append((link, face))
-    return pictures
+        write_atomically(folder / link, encoded(face.crop))
+        if number > EXPLAINED:
+            entries.append(Entry(face, link))
+            continue
+        explanation = explain(classifier, face.crop)
+        heat = f"{FACES}/{name}-{number:02}-why.jpg"
+        write_atomically(folder / heat, encoded(draw_heat(face.crop, explanation)))
+        entries.append(Entry(face, link, heat, explanation.sentence))
+    return entries
 
 
 def _figures(evaluation: Evaluation) -> list[tuple[str, float, str]]:

@@ -50,6 +50,26 @@ def draw_faces(
     return image
 
 
+def beside(image: np.ndarray, pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Put square pictures in a column at the right of another one.
+
+    Args:
+        image: (H, W, 3) uint8, BGR.
+        pictures: (side, side, 3) uint8, BGR, at least one; they are resized.
+
+    Returns:
+        (H, W + side, 3) uint8, BGR, a new picture.
+    """
+    height = image.shape[0]
+    side = max(1, min(height // len(pictures), height))
+    column = np.zeros((height, side, 3), np.uint8)
+    for number, picture in enumerate(pictures):
+        column[number * side : (number + 1) * side] = cv2.resize(
+            picture, (side, side), interpolation=cv2.INTER_AREA
+        )
+    return np.hstack([image, column])
+
+
 def draw_status(image: np.ndarray, lines: Sequence[str]) -> np.ndarray:
     """Draw lines of text in the top left corner; edit ``image`` in place.
 

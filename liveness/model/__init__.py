@@ -2,6 +2,7 @@
 
 - ``classifier``: crops in, liveness scores and labels out
 - ``verdicts``: what is said about one face, and why it is not judged
+- ``explanation``: which parts of a crop a verdict comes from
 - ``paths``, ``loading``, ``saving``: the four files of a model
 - ``card``: the JSON beside it: sizes, scale, threshold, versions, checksums
 - ``networks``: ONNX Runtime or Keras behind one call

@@ -49,7 +49,7 @@ class LivenessClassifier:
         self.threshold = loaded.card.threshold if threshold is None else threshold
         self._network = loaded.network
         self._real = list(labels).index(REAL)
-        self._name = name
+        self.name = name
 
     @classmethod
     def load(
@@ -77,7 +77,7 @@ class LivenessClassifier:
     def description(self) -> str:
         """One line: which model, what runs it, and the threshold."""
         return (
-            f"model {self._name}, run by {self._network.runtime}, "
+            f"model {self.name}, run by {self._network.runtime}, "
             f"threshold {self.threshold:.3f}"
         )
 
@@ -146,7 +146,7 @@ class LivenessClassifier:
         # Written so that a NaN fails too.
         if not ((outputs >= -ROUNDING) & (outputs <= 1 + ROUNDING)).all():
             raise ModelError(
-                f"model {self._name} gives {outputs.min():.3g} to {outputs.max():.3g}, "
+                f"model {self.name} gives {outputs.min():.3g} to {outputs.max():.3g}, "
                 "expected probabilities from 0 to 1: it is damaged, or its last layer "
                 "has no softmax"
             )

@@ -23,23 +23,23 @@ LEAST_LOGIT = 1e-6  # of a probability: keeps the logit finite
 
 @dataclass(frozen=True)
 class Explanation:
-    """Where a score comes from.
+    """Where a verdict comes from.
 
     Attributes:
-        score: Probability of bona fide, 0 to 1.
+        is_real: The verdict.
         heat: (CELLS, CELLS) float64, how much of the logit of bona fide each part of
             the crop gives: above 0 it speaks for real, below 0 for fake.
         views: Scale of each view and how much of the logit it gives.
     """
 
-    score: float
+    is_real: bool
     heat: np.ndarray
     views: tuple[tuple[float, float], ...]
 
     @property
     def marked(self) -> np.ndarray:
-        """(CELLS, CELLS) bool, the tenth that speaks most for the verdict's side."""
-        side = 1 if self.score >= 0.5 else -1
+        """(CELLS, CELLS) bool, the tenth that speaks most for the verdict."""
+        side = 1 if self.is_real else -1
         order = np.argsort(-side * self.heat, axis=None)
         marked = np.zeros(self.heat.size, bool)
         marked[order[: round(MARKED * self.heat.size)]] = True
@@ -47,14 +47,24 @@ class Explanation:
 
     @property
     def sentence(self) -> str:
-        """Which view decided, and by how much."""
+        """Which view speaks most for the verdict, and what each gives."""
         parts = [f"{_name(scale)} {value:+.1f}" for scale, value in self.views]
-        scale, value = max(self.views, key=lambda view: abs(view[1]))
-        word = "real" if value > 0 else "fake"
-        return (
-            f"mostly {_name(scale)}, which says {word} "
-            f"(of the logit: {', '.join(parts)})"
-        )
+        side, word = (1, "real") if self.is_real else (-1, "fake")
+        scale, value = max(self.views, key=lambda view: side * view[1])
+        if side * value <= 0:
+            return f"no view says {word}; the threshold decides ({', '.join(parts)})"
+        return f"{word} because of {_name(scale)} ({', '.join(parts)})"
+
+    def as_json(self) -> dict[str, object]:
+        """The explanation as JSON values."""
+        return {
+            "sentence": self.sentence,
+            "views": [
+                {"scale": scale, "logit": round(value, 2)}
+                for scale, value in self.views
+            ],
+            "heat": np.round(self.heat, 2).tolist(),
+        }
 
 
 def explain(classifier: LivenessClassifier, crop: np.ndarray) -> Explanation:
@@ -68,8 +78,8 @@ def explain(classifier: LivenessClassifier, crop: np.ndarray) -> Explanation:
     covered = [_covered(crop, cells, blurred, filmed) for cells in _patches()]
     whole, *rest = _logits(classifier.score_crops([crop, *covered]))
     heat = (whole - np.array(rest)).reshape(CELLS, CELLS)
-    score = float(1 / (1 + np.exp(-whole)))
-    return Explanation(score, heat, _views(classifier, crop, whole))
+    is_real = bool(whole >= _logits(classifier.threshold))
+    return Explanation(is_real, heat, _views(classifier, crop, whole))
 
 
 def cover(crop: np.ndarray, cells: np.ndarray) -> np.ndarray:
@@ -157,7 +167,7 @@ def _views(
     return tuple(zip(card.view_scales, map(float, values), strict=True))
 
 
-def _logits(scores: np.ndarray) -> np.ndarray:
+def _logits(scores: np.ndarray | float) -> np.ndarray:
     chance = np.asarray(scores, np.float64).clip(LEAST_LOGIT, 1 - LEAST_LOGIT)
     return np.log(chance / (1 - chance))
 

@@ -17,14 +17,9 @@ from scipy.optimize import minimize
 from liveness.data.dataset import Sample
 from liveness.errors import ModelError
 from liveness.model.labels import FAKE, LABELS, REAL
-from liveness.training.augmentation import another_camera
 from liveness.training.fit import drawing_weights
-from liveness.training.pixels import Pixels
-from liveness.training.recipe import TrainingOptions
 
 STRENGTH = 0.003  # of the pull towards no change; see docs/tried.md
-VARIANTS = 4  # augmented pictures of each face, at least, beside the face as it is
-LEAST_VARIED = 960  # augmented pictures, at least: few faces are varied more often
 MOVING = 0.01  # error rate that a move of the threshold by 1 of the logit must save
 PARTS = 5  # of the faces, each scored by a fit on the others
 BATCH = 64
@@ -98,34 +93,6 @@ class FeatureReader:
         return Features(np.concatenate(values), logits)
 
 
-def varied(pixels: Pixels, options: TrainingOptions) -> tuple[np.ndarray, np.ndarray]:
-    """Draw augmented pictures of each sample.
-
-    Args:
-        pixels: Read ``to_train``.
-        options: Views, input size and seed.
-
-    Returns:
-        (M, side, side, 3 * views) uint8, and (M,) the row of each one's sample.
-    """
-    side, scales = options.input_size_px, options.view_scales
-    count = len(pixels.samples)
-    rows = np.repeat(np.arange(count), max(VARIANTS, -(-LEAST_VARIED // count)))
-    pictures = np.empty((len(rows), side, side, 3 * len(scales)), np.uint8)
-    for place, row in enumerate(rows):
-        rng = np.random.default_rng((options.seed, place))
-        for view, scale in enumerate(scales):
-            (picture,) = pixels.read_view(np.array([row]), view)
-            part = slice(3 * view, 3 * view + 3)
-            if not picture.any():  # a view that is not there
-                pictures[place, :, :, part] = 0
-                continue
-            pictures[place, :, :, part] = another_camera(
-                picture, rng, side_px=side, is_wide=scale > 1
-            )
-    return pictures, rows
-
-
 def fit_correction(
     features: Features,
     samples: Sequence[Sample],
@@ -138,8 +105,8 @@ def fit_correction(
     Both labels weigh the same, and films as in ``drawing_weights``.
 
     Args:
-        features: Of the pictures.
-        samples: What each picture shows.
+        features: Of the faces.
+        samples: What each face shows.
         threshold: Score that the labels are to be told apart at, between 0 and 1.
         strength: Of the pull towards no change, above 0.
     """
@@ -186,18 +153,12 @@ def parts_of(samples: Sequence[Sample]) -> np.ndarray:
 
 
 def scores_elsewhere(
-    plain: Features,
-    varied: Features,
-    rows: np.ndarray,
-    samples: Sequence[Sample],
-    **how: float,
+    features: Features, samples: Sequence[Sample], **how: float
 ) -> np.ndarray:
     """Score each face by a correction that was fitted on the other parts.
 
     Args:
-        plain: Features of the faces as they are.
-        varied: Features of augmented pictures of them.
-        rows: (M,) face of each augmented picture.
+        features: Of the faces.
         samples: What each face shows.
         how: Threshold and strength, as in ``fit_correction``.
 
@@ -208,37 +169,12 @@ def scores_elsewhere(
     scores = np.empty(len(samples))
     for part in range(PARTS):
         inside = parts == part
-        correction = fit_on(plain, varied, rows, samples, ~inside, **how)
-        scores[inside] = correction.scores(plain.rows(inside))
+        others = [
+            sample for sample, left in zip(samples, inside, strict=True) if not left
+        ]
+        correction = fit_correction(features.rows(~inside), others, **how)
+        scores[inside] = correction.scores(features.rows(inside))
     return scores
-
-
-def fit_on(
-    plain: Features,
-    varied: Features,
-    rows: np.ndarray,
-    samples: Sequence[Sample],
-    chosen: np.ndarray,
-    **how: float,
-) -> Correction:
-    """Fit a correction on some faces, as they are and augmented.
-
-    Args:
-        plain: Features of the faces as they are.
-        varied: Features of augmented pictures of them.
-        rows: (M,) face of each augmented picture.
-        samples: What each face shows.
-        chosen: (N,) bool, the faces to fit on.
-        how: Threshold and strength, as in ``fit_correction``.
-    """
-    own = np.flatnonzero(chosen)
-    others = np.flatnonzero(chosen[rows])
-    features = Features(
-        np.concatenate([plain.values[own], varied.values[others]]),
-        np.concatenate([plain.logits[own], varied.logits[others]]),
-    )
-    shown = [samples[row] for row in (*own, *rows[others])]
-    return fit_correction(features, shown, **how)
 
 
 def choose_threshold(

@@ -86,22 +86,17 @@ def adapt_model(
     logger.info("starting from '%s'", base.model)
     from liveness.training.adaptation import (
         FeatureReader,
-        fit_on,
+        fit_correction,
         scores_elsewhere,
-        varied,
     )
 
-    reader = FeatureReader(model, architecture)
-    faces, to_vary = _load(samples, options)
+    faces = load_pixels(samples, options, simulate_attacks=simulate_attacks)
     trained_on = describe(faces.samples)
     logger.info("adapting to %s", trained_on)
-    plain = reader.read(faces.read(slice(None)))
-    pictures, rows = varied(to_vary, options)
-    features = reader.read(pictures)
-    seen = (plain, features, rows, faces.samples)
-    scores = scores_elsewhere(*seen, threshold=card.threshold)
-    everything = np.ones(len(faces.samples), bool)
-    correction = fit_on(*seen, everything, threshold=card.threshold)
+    features = FeatureReader(model, architecture).read(faces.read(slice(None)))
+    threshold = card.threshold
+    scores = scores_elsewhere(features, faces.samples, threshold=threshold)
+    correction = fit_correction(features, faces.samples, threshold=threshold)
     architecture.add_to_logits(
         model, correction.weights, correction.bias, label=LABELS.index(REAL)
     )
@@ -155,19 +150,6 @@ def _require_enough(samples: Sequence[Sample], *, simulate_attacks: bool) -> Non
                 f"only {count} {label} faces to adapt to, expected {LEAST_FACES} or "
                 "more: film longer, or collect more frames with -s"
             )
-
-
-def _load(samples: Sequence[Sample], options: TrainingOptions) -> tuple[Pixels, Pixels]:
-    """The faces as the network sees them, and larger ones to vary."""
-    return tuple(
-        load_pixels(
-            samples,
-            options,
-            to_train=to_train,
-            simulate_attacks=options.simulate_attacks,
-        )
-        for to_train in (False, True)
-    )
 
 
 def _judged(scores: np.ndarray, faces: Pixels, threshold: float) -> Judged:

@@ -24,7 +24,6 @@ from liveness.faces.detector import ensure_detector_files
 from liveness.io.files import VIDEO_SUFFIXES, list_files
 from liveness.io.images import IMAGE_SUFFIXES, read_image
 from liveness.model.classifier import LivenessClassifier
-from liveness.model.paths import find_model
 
 CLIP_EVERY_N_FRAMES = 5  # of a clip for --real or --fake
 CLIP_ATTACK = "own clip"  # attack of a clip that is given by itself, not in a folder
@@ -97,14 +96,14 @@ class Measurement:
         evaluation: The report.
         sites: Site of each face; empty for a clip.
         gallery: The faces with the worst scores.
-        model: Name of the model's file.
+        classifier: The model.
     """
 
     faces: ScoredFaces
     evaluation: Evaluation
     sites: Sequence[str]
     gallery: Gallery
-    model: str
+    classifier: LivenessClassifier
 
     def write_report(self, folder: Path) -> Path:
         """Write a folder that opens in a browser; returns the page.
@@ -118,7 +117,7 @@ class Measurement:
             self.evaluation,
             self.gallery,
             sites=self.sites,
-            model=self.model,
+            classifier=self.classifier,
         )
 
 
@@ -177,8 +176,7 @@ def evaluate_model(
             inputs=[*files.dataset, *files.real, *files.fake],
         )
     evaluation = evaluate(faces, threshold=threshold, changed=changed)
-    name = find_model(model, label_encoder).model.name
-    return Measurement(faces, evaluation, sites, gallery, name)
+    return Measurement(faces, evaluation, sites, gallery, classifier)
 
 
 def _watched(

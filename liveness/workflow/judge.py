@@ -11,9 +11,11 @@ from liveness.constants import (
     DEFAULT_DETECTOR,
     DEFAULT_TOLERANCE,
 )
+from liveness.faces.crops import crop_face
 from liveness.faces.detector import FaceDetector, near_faces
 from liveness.io.images import read_image
 from liveness.model.classifier import LivenessClassifier
+from liveness.model.explanation import Explanation, explain
 from liveness.model.verdicts import FaceVerdict, classify_faces
 from liveness.people.checks import load_identifier, name_faces
 from liveness.people.identity import FaceIdentifier, checked_name
@@ -66,6 +68,22 @@ class PictureJudge:
         self._identifier = identifier
         self._name_fakes = name_fakes
         self.classifier = classifier
+
+    def explain(self, image: np.ndarray, face: FaceVerdict) -> Explanation | None:
+        """Where a verdict comes from; None for a face that was not scored.
+
+        Args:
+            image: (H, W, 3) uint8, BGR.
+            face: Of ``judge`` on this image.
+        """
+        if face.score is None:
+            return None
+        return explain(self.classifier, self.crop(image, face))
+
+    def crop(self, image: np.ndarray, face: FaceVerdict) -> np.ndarray:
+        """The crop that a face was scored by, (side, side, 3) uint8, BGR."""
+        scale = self.classifier.card.crop_scale
+        return crop_face(image, face.box, scale=scale)
 
     def judge(self, image: np.ndarray) -> list[FaceVerdict]:
         """The verdict on each face, the most confidently detected first.
