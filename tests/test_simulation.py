@@ -161,7 +161,7 @@ def test_face_at_the_border_of_the_content(portrait, room, box, kind):
 
 
 def test_box_outside_the_content(portrait, room):
-    with pytest.raises(ValueError, match="in the picture"):
+    with pytest.raises(ValueError, match="inside the picture"):
         outside = (900, 900, 950, 950)
         compose_attack(portrait.image, room, outside, rng_of(0), kind="screen")
 
