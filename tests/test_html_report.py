@@ -87,7 +87,7 @@ def test_first_screen_says_that_it_shows_faces_and_where(folder, page):
 
 
 def test_links_and_pictures_lead_somewhere(folder, page):
-    assert len(page.pictures) == 26 + 1
+    assert len(page.pictures) == 26 + 6 + 2 + 1  # six and two are explained
     for link in [*page.links, *page.pictures]:
         assert not re.match(r"[a-z]+:|/", link)
         if link.startswith("#"):

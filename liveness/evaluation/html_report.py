@@ -115,7 +115,7 @@ def write_report(
     environment.filters["score"] = "{:.3f}".format
     page = environment.get_template(TEMPLATE).render(
         folder=str(folder.resolve()),
-        model=classifier.name,
+        model=classifier.name.strip("'"),
         threshold=threshold,
         evaluation=evaluation,
         rates=evaluation.rates,

@@ -169,9 +169,7 @@ def scores_elsewhere(
     scores = np.empty(len(samples))
     for part in range(PARTS):
         inside = parts == part
-        others = [
-            sample for sample, left in zip(samples, inside, strict=True) if not left
-        ]
+        others = [samples[row] for row in np.flatnonzero(~inside)]
         correction = fit_correction(features.rows(~inside), others, **how)
         scores[inside] = correction.scores(features.rows(inside))
     return scores
