@@ -4,7 +4,7 @@ python evaluate_model.py -d dataset -m liveness.h5 -l label_encoder.pickle
 
 With --calibrate the threshold is chosen on the given faces and written into the
 model's card: python evaluate_model.py --real me.mp4 --fake replay.mp4 --calibrate
-With --changes the faces are measured in other light, colours and focus, too.
+With --changes the faces are also measured under other light, colours and focus.
 """
 
 import argparse
@@ -71,25 +71,25 @@ def build_parser() -> argparse.ArgumentParser:
         "--report",
         type=Path,
         metavar="DIR",
-        help="write a page with the figures and the faces judged worst, into a new "
-        "folder: open DIR/index.html",
+        help="write a report with the worst-judged faces into a new folder; open "
+        "DIR/index.html",
     )
     output.add_argument(
         "--changes",
         action="store_true",
-        help="also measure the faces in other light, colours and focus",
+        help="also measure the faces under other light, colours and focus",
     )
     calibration = parser.add_argument_group("calibration")
     calibration.add_argument(
         "--calibrate",
         action="store_true",
-        help="choose the threshold on these faces and write it into the model's card",
+        help="choose the threshold on these faces and store it in the model's card",
     )
     calibration.add_argument(
         "--bpcer",
         type=probability,
         metavar="P",
-        help="share of bona fide faces that may be refused (default: equal error)",
+        help="maximum share of real faces that are refused (default: equal error)",
     )
     return parser
 

@@ -28,10 +28,15 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         required=True,
         metavar="DATA",
-        help="folder with frames.csv, videos/ or both, see above",
+        help="folder with frames.csv, videos/ or both (see above)",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="DIR", help="dataset"
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="dataset folder to write",
     )
     parser.add_argument(
         "--per-video",
@@ -46,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=positive_int,
         default=os.cpu_count() or 1,
         metavar="N",
-        help="files at a time",
+        help="files examined at a time",
     )
     add_detector_arguments(parser)
     return parser

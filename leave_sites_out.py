@@ -1,15 +1,15 @@
-"""Measure how training holds on sites that it never saw.
+"""Measure how well a training recipe generalises to unseen sites.
 
 python leave_sites_out.py -d DATA gathered --simulate-attacks --scores scores.csv
 
-The sites are dealt into folds. For each fold a network is trained on the other
-sites, and scores the sites of the fold. The threshold that a site is measured at
-comes from the scores of the other folds: none of its own has a say in it. "calibr." is
-the ACER with a threshold of the site's own: each half of its faces is measured at
-that of the other half. Crops with and without surroundings, and kinds of attack, are
-reported apart.
---within SITE leaves out the groups (people) of that one site instead. --jobs 2
-trains two folds at a time.
+Leave-sites-out cross-validation: the sites are split into folds, and a network is
+trained on the other folds and scores the sites of its own. The threshold for a site
+comes from the scores of the other folds; its own scores are never used. "calibr." is
+the ACER at a threshold of the site's own: each half of its faces is measured at the
+threshold of the other half. Tight crops and full frames are reported separately, and
+so is each kind of attack.
+--within SITE leaves out the groups (people) of that one site instead. --jobs 2 trains
+two folds at a time.
 """
 
 import argparse
@@ -52,14 +52,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--within",
         metavar="SITE",
-        help="leave out groups of this site, and train on the rest and all others",
+        help="leave out groups (people) of this site instead; all other sites train",
     )
     parser.add_argument(
         "--folds",
         type=folds_number,
         default=5,
         metavar="N",
-        help="parts that the sites are dealt into, 2 or more",
+        help="number of folds, 2 or more",
     )
     parser.add_argument(
         "--together",
@@ -67,21 +67,21 @@ def build_parser() -> argparse.ArgumentParser:
         default=[],
         type=site_names,
         metavar="SITE,SITE",
-        help="sites that belong in one fold, as two of one room or person; may be "
-        "given several times",
+        help="sites to keep in one fold because they share a room or a person; "
+        "may be repeated",
     )
     parser.add_argument(
         "--jobs",
         type=positive_int,
         default=1,
         metavar="N",
-        help="folds at a time, each in a process with its share of the processors, "
-        "2.5 GB of memory or more, and all faces in the folder for temporary files",
+        help="folds trained at a time, each in a process with its share of the cores "
+        "and 2.5 GB of memory or more",
     )
     parser.add_argument(
         "--changes",
         action="store_true",
-        help="also measure the faces left out in other light, colours and focus",
+        help="also measure the faces under other light, colours and focus",
     )
     add_recipe_arguments(parser, seed=7)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table")
@@ -110,7 +110,7 @@ def site_names(text: str) -> set[str]:
 
 
 def table(results: "Sequence[SiteResult]") -> str:
-    """One line for each site and the means over sites of each kind."""
+    """Format one line per site, and the means over sites of each kind."""
     from liveness.evaluation.sites import means
 
     lines = [

@@ -38,22 +38,22 @@ def build_parser() -> argparse.ArgumentParser:
         "--source",
         default="0",
         metavar="N|FILE|URL",
-        help="number of the camera, a video file, or a URL",
+        help="camera number, video file or URL",
     )
     group.add_argument(
         "--backend",
         choices=CAMERA_BACKENDS,
         default="any",
-        help="what the system reads a camera with",
+        help="OpenCV capture backend",
     )
     group.add_argument(
-        "--camera-size", type=size_wh, metavar="WxH", help="picture size to ask for"
+        "--camera-size", type=size_wh, metavar="WxH", help="picture size to request"
     )
     group.add_argument(
-        "--camera-fps", type=positive_float, metavar="R", help="rate to ask for"
+        "--camera-fps", type=positive_float, metavar="R", help="frame rate to request"
     )
     group.add_argument(
-        "--list-cameras", action="store_true", help="print the cameras and end"
+        "--list-cameras", action="store_true", help="list the cameras and exit"
     )
     add_detector_arguments(parser)
     add_model_arguments(parser)

@@ -35,14 +35,14 @@ def build_parser() -> argparse.ArgumentParser:
         "-u",
         "--url",
         required=True,
-        help="address that IP Webcam shows, or of its /video or /shot.jpg",
+        help="address shown by IP Webcam, or its /video or /shot.jpg",
     )
     group.add_argument("--user", help="login name set in IP Webcam")
     group.add_argument("--password", help="password set in IP Webcam")
     group.add_argument(
         "--insecure",
         action="store_true",
-        help="accept a certificate that nobody vouches for (self-signed https)",
+        help="accept a self-signed https certificate",
     )
     add_detector_arguments(parser)
     add_model_arguments(parser)

@@ -58,25 +58,24 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--verify",
         metavar="NAME",
-        help="answer by the exit code whether the nearest face of one picture is live "
-        "and this known person",
+        help="check that the nearest face of one picture is live and is this known "
+        "person; the exit code answers",
     )
     group = parser.add_argument_group("output")
     group.add_argument(
         "--output",
         type=Path,
         metavar="PATH",
-        help="write the annotated picture: a file for one picture (a name with a "
-        "picture's ending), else a folder",
+        help="write annotated pictures: a file name for one picture, or a folder",
     )
     group.add_argument(
         "--explain",
         action="store_true",
-        help="also say where each verdict comes from, in under a second per face; with "
-        "--output a map of it is drawn beside the picture",
+        help="also say where each verdict comes from (takes under a second per face); "
+        "with --output, draw a heat map beside the picture",
     )
     group.add_argument(
-        "--json", action="store_true", help="print one JSON object per picture and line"
+        "--json", action="store_true", help="print one JSON object per picture"
     )
     return parser
 
@@ -141,7 +140,7 @@ def main(argv: list[str] | None = None) -> int:
         except ImageError as error:
             if len(inputs) == 1:
                 raise
-            logger.warning("warning: %s", error)
+            logger.warning("%s", error)
             continue
         pictures.append(picture)
         lines = lines_of(picture, judge.classifier.threshold, verify=arguments.verify)

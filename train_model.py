@@ -62,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("plot.png"),
         metavar="PNG",
-        help="loss and accuracy of each epoch",
+        help="plot of loss and accuracy per epoch",
     )
     files.add_argument(
         "-c",
@@ -70,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("confusion_matrix.png"),
         metavar="PNG",
-        help="confusion matrix of faces that did not train",
+        help="confusion matrix of the validation faces",
     )
     adaptation = parser.add_argument_group("adaptation")
     adaptation.add_argument(
@@ -79,9 +79,9 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="?",
         const=ROOT / "models" / "liveness.h5",
         metavar="MODEL",
-        help="adapt this trained model to the faces instead of training a new one: "
-        "in a minute or two, with 10 faces of each class or more; without a value the "
-        "model that ships",
+        help="adapt this trained model to the faces instead of training a new one; "
+        "takes a minute and 10 faces per class or more (without a value: the model "
+        "that ships)",
     )
     add_recipe_arguments(parser, seed=42)
     validation = parser.add_argument_group("validation")
@@ -92,14 +92,14 @@ def build_parser() -> argparse.ArgumentParser:
         type=validation_share,
         default=0.2,
         metavar="P",
-        help="share of sites or sources that validate and never train",
+        help="share of sites or sources kept for validation",
     )
     validating.add_argument(
         "--threshold-from",
         type=Path,
         metavar="CSV",
-        help="train on everything; the threshold and the error rates come from these "
-        "scores of leave_sites_out.py, whose recipe is taken, too",
+        help="train on everything, with the recipe of these scores of "
+        "leave_sites_out.py; threshold and error rates come from the scores",
     )
     return parser
 

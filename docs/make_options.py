@@ -26,7 +26,10 @@ also has `-h/--help`, which prints the same text, and `--verbose`, which logs de
 Paths that are defaults are relative to the folder of the scripts.
 """
 # Defaults that depend on the machine, by script and option.
-DEFAULT_WORDS = {("collect_dataset", "--jobs"): "number of CPU cores"}
+DEFAULT_WORDS = {
+    ("collect_dataset", "--jobs"): "number of CPU cores",
+    ("gather_sites", "--jobs"): "number of CPU cores",
+}
 
 
 def scripts() -> list[str]:

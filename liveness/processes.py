@@ -22,20 +22,27 @@ _STEP_BYTES = 2**26
 _stderr = threading.Lock()  # two threads would each restore what the other has put
 
 
+class _Lines(logging.Formatter):
+    """Says of a warning or an error that it is one, and of other lines nothing."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.kind = ""
+        if record.levelno >= logging.WARNING:
+            record.kind = f"{record.levelname.lower()}: "
+        return super().format(record)
+
+
 def set_up_logging(*, verbose: bool = False, prefix: str = "") -> None:
     """Send the project's log to stderr: plain INFO, or DEBUG with module names.
 
     Args:
-        verbose: Whether DEBUG.
-        prefix: Before each line, as of a process among several.
+        verbose: Whether DEBUG lines are shown.
+        prefix: Text before each line, as of a process among several.
     """
-    form = "%(levelname)s %(name)s: %(message)s" if verbose else "%(message)s"
-    logging.basicConfig(
-        level=logging.WARNING,
-        format=prefix + form,
-        stream=sys.stderr,
-        force=True,
-    )
+    form = "%(levelname)s %(name)s: %(message)s" if verbose else "%(kind)s%(message)s"
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines(prefix + form))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("liveness").setLevel(logging.DEBUG if verbose else logging.INFO)
 
 

@@ -20,6 +20,7 @@ pytest.importorskip("tensorflow")
 import keras
 from keras.losses import CategoricalCrossentropy
 
+from liveness.data.dataset import SIMULATED
 from liveness.training import fit as subject
 from liveness.training import pixels as pixels_module
 from liveness.training.fit import (
@@ -28,7 +29,7 @@ from liveness.training.fit import (
     train,
     train_average,
 )
-from liveness.training.pixels import SIMULATED, load_pixels
+from liveness.training.pixels import load_pixels
 from liveness.training.recipe import TrainingOptions
 
 OPTIONS = TrainingOptions(epochs=2, batch_size=16, seed=3)

@@ -18,7 +18,7 @@ import train_model
 from liveness.cli.run import run
 from liveness.data.dataset import read_dataset
 from liveness.evaluation.changes import CHANGES
-from liveness.evaluation.sites import deal_parts
+from liveness.evaluation.sites import split_parts
 
 SCRIPT = Path(leave_sites_out.__file__)
 
@@ -114,7 +114,7 @@ def test_folds_in_processes_score_every_site(sites, start_jobs, tmp_path):
         assert f"fold {number} leaves out" in err
         assert f"fold {number}: epoch 1 of 1" in err
     samples = read_dataset([sites])
-    dealt = deal_parts(samples, 2, seed=7)
+    dealt = split_parts(samples, 2, seed=7)
     expected = [str(s.path) for part in dealt for s in samples if s.site in part]
     with (tmp_path / "s.csv").open(newline="", encoding="utf-8") as file:
         assert [row["path"] for row in csv.DictReader(file)] == expected

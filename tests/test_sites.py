@@ -12,11 +12,11 @@ from liveness.evaluation.sites import (
     Fold,
     Mean,
     check_folds,
-    deal_parts,
     means,
     part_of,
     rates_by_part,
     results_of,
+    split_parts,
     threshold_without,
 )
 
@@ -34,37 +34,37 @@ def fold_of(samples, scores, changed=None, within=None):
 def test_every_attacked_site_is_left_out_once():
     samples = [sample(f"{site}/person", "print") for site in "abcdefg"]
     samples.append(sample("wild"))
-    folds = deal_parts(samples, 3, seed=1)
+    folds = split_parts(samples, 3, seed=1)
 
     assert sorted(site for fold in folds for site in fold) == list("abcdefg")
     assert sorted(map(len, folds)) == [2, 2, 3]
-    assert folds == deal_parts(samples, 3, seed=1)
-    assert any(folds != deal_parts(samples, 3, seed=seed) for seed in range(2, 6))
+    assert folds == split_parts(samples, 3, seed=1)
+    assert any(folds != split_parts(samples, 3, seed=seed) for seed in range(2, 6))
 
 
 def test_related_sites_are_left_out_together():
     samples = [sample(site, "print") for site in "abcdefg"] + [sample("h")]
     for seed in range(6):
-        folds = deal_parts(samples, 3, seed, together=[{"a", "f"}, {"c", "g"}])
+        folds = split_parts(samples, 3, seed, together=[{"a", "f"}, {"c", "g"}])
 
         assert sorted(site for fold in folds for site in fold) == list("abcdefg")
         assert all(("a" in fold) == ("f" in fold) for fold in folds)
         assert all(("c" in fold) == ("g" in fold) for fold in folds)
         assert max(map(len, folds)) <= 3
     with pytest.raises(DatasetError, match="no x in the dataset"):
-        deal_parts(samples, 3, 1, together=[{"a", "x"}])
+        split_parts(samples, 3, 1, together=[{"a", "x"}])
 
 
 def test_groups_of_one_site_are_left_out():
     samples = [sample(f"a/{group}", "print") for group in "pqr"]
     samples += [sample("a/only-real"), sample("b", "replay"), sample("b")]
-    folds = deal_parts(samples, 3, seed=1, within="a")
+    folds = split_parts(samples, 3, seed=1, within="a")
 
     assert sorted(part for fold in folds for part in fold) == ["a/p", "a/q", "a/r"]
     with pytest.raises(DatasetError, match="3 groups of a with attacks"):
-        deal_parts(samples, 4, seed=1, within="a")
+        split_parts(samples, 4, seed=1, within="a")
     with pytest.raises(DatasetError, match="no site 'c' with attacks"):
-        deal_parts(samples, 2, seed=1, within="c")
+        split_parts(samples, 2, seed=1, within="c")
 
 
 def test_groups_are_reported_apart():
@@ -119,7 +119,7 @@ def test_too_few_sites_are_refused(sites, folds):
     samples = [sample(str(number), "print") for number in range(sites)]
 
     with pytest.raises(DatasetError, match=f"{sites} sites with attacks"):
-        deal_parts(samples, folds, seed=1)
+        split_parts(samples, folds, seed=1)
 
 
 def test_rates_keep_sites_and_kinds_apart():

@@ -48,7 +48,7 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
         type=probability,
         default=DEFAULT_CONFIDENCE,
         metavar="P",
-        help="least detector confidence for a face",
+        help="minimum face-detector confidence",
     )
 
 
@@ -58,7 +58,7 @@ def add_sheet_argument(parser: argparse.ArgumentParser) -> None:
         "--sheet",
         type=Path,
         metavar="PNG",
-        help="write all new crops on one picture, to find what is no face",
+        help="write a contact sheet of the new crops, to find what is not a face",
     )
 
 
@@ -86,13 +86,13 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 def add_identity_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--known``, ``--tolerance`` and ``--name-fakes``."""
     group = parser.add_argument_group(
-        "known people", "only a live face is given a name, once for each appearance"
+        "known people", "only a live face is named, once per appearance"
     )
     group.add_argument(
         "--known",
         type=Path,
         metavar="FILE.npz",
-        help="encodings file of enroll_faces.py: name the people in it",
+        help="encodings file of enroll_faces.py; name the people in it",
     )
     group.add_argument(
         "--tolerance",
@@ -104,7 +104,7 @@ def add_identity_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--name-fakes",
         action="store_true",
-        help="also say whom a fake face shows; its label stays fake",
+        help="also name the person that a fake face shows; its label stays fake",
     )
 
 
@@ -121,32 +121,32 @@ def add_recipe_arguments(parser: argparse.ArgumentParser, *, seed: int) -> None:
         choices=TRUNKS,
         default=SMALL_TRUNK,
         help="small: trains in minutes; efficientnet-lite0: starts from ImageNet "
-        "weights (requirements-pretrained.txt) and wants hours or a GPU",
+        "weights (requirements-pretrained.txt), needs hours or a GPU",
     )
     group.add_argument(
         "--epochs",
         type=positive_int,
         default=30,
         metavar="N",
-        help="at most; after half of them training ends once 8 in a row did not lower "
-        "the validation loss",
+        help="maximum number of epochs; from half-way, stop after 8 epochs without a "
+        "lower validation loss",
     )
     group.add_argument(
-        "--batch-size", type=batch_size, default=64, metavar="N", help="faces"
+        "--batch-size", type=batch_size, default=64, metavar="N", help="faces per batch"
     )
     group.add_argument(
         "--learning-rate",
         type=positive_float,
         default=2e-3,
         metavar="R",
-        help="highest rate; a cosine leads from it to a hundredth",
+        help="peak learning rate; decays by cosine to 1 % of it",
     )
     group.add_argument(
         "--networks",
         type=positive_int,
         default=1,
         metavar="N",
-        help="trained one after the other with the next seed each, and averaged",
+        help="networks to train, each with the next seed, and to average",
     )
     group.add_argument(
         "--seed",
@@ -165,12 +165,12 @@ def add_recipe_arguments(parser: argparse.ArgumentParser, *, seed: int) -> None:
         nargs="+",
         default=[],
         metavar="SITE",
-        help="sites of the dataset that train nothing",
+        help="sites of the dataset to keep out of training",
     )
     group.add_argument(
         "--resume",
         action="store_true",
-        help="go on after the last epoch of the same command that was broken off",
+        help="continue an interrupted run of the same command after its last epoch",
     )
 
 

@@ -23,5 +23,5 @@ def report(tally: "Tally", unit: str) -> int:
     """
     print(tally.summary(unit))
     if tally.found_nothing:
-        logger.error("error: no face was found, nothing was saved")
+        logger.error("no face was found, nothing was saved")
     return EXIT_FAILED if tally.failed or tally.found_nothing else EXIT_OK

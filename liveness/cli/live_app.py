@@ -36,19 +36,19 @@ def add_live_arguments(parser: argparse.ArgumentParser) -> None:
     lines.add_argument(
         "--json",
         action="store_true",
-        help="print a JSON line for each change of a face's verdict, and one per "
-        "second and face otherwise",
+        help="print a JSON line when a face's verdict changes, and at least one per "
+        "second and face",
     )
     lines.add_argument(
         "--json-frames",
         action="store_true",
-        help="print a JSON line for each frame with all of its faces",
+        help="print a JSON line per frame, with all of its faces",
     )
     group.add_argument(
         "--snapshot",
         type=Path,
         metavar="DIR",
-        help="keep the annotated picture of each decision in this folder",
+        help="save the annotated picture of each decision in this folder",
     )
     group = parser.add_argument_group("end")
     group.add_argument(
@@ -68,7 +68,7 @@ def add_live_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive_float,
         default=DEFAULT_TIMEOUT_S,
         metavar="S",
-        help="end with an error when a camera gives no picture for S seconds",
+        help="end with an error when a camera sends no picture for S seconds",
     )
 
 
@@ -76,17 +76,17 @@ def add_challenge_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``--challenge``."""
     group = parser.add_argument_group(
         "challenge",
-        "A photograph cannot do what it is asked. A replay of somebody who blinks\n"
-        "passes blink, one of somebody who turns guesses the sides right 1 time in 8\n"
-        "and may try again; a face that a computer moves passes everything. It adds\n"
-        "to the score, it replaces nothing. Needs face_recognition.",
+        "A photograph cannot do what it is asked. A replay of somebody blinking\n"
+        "passes blink; a replay of somebody turning passes 1 time in 8, and may try\n"
+        "again; a deepfake passes everything. A challenge adds to the score and\n"
+        "replaces nothing. Needs face_recognition.",
     )
     group.add_argument(
         "--challenge",
         choices=CHALLENGES,
         help="movements a face must make before it can be real: two blinks, three "
         "turns to random sides, or three such turns and a blink in random order; "
-        "after a failure it is asked anew",
+        "a failed challenge is repeated",
     )
 
 

@@ -28,6 +28,7 @@ from liveness.io.tables import number_in, read_rows
 from liveness.model.labels import FAKE, LABELS, REAL
 
 MIN_CROP_SIDE_PX = 16  # smaller crops hold no texture to learn from
+SIMULATED = "simulated "  # start of the name of a simulated kind of attack
 UNNAMED_ATTACK = "attack"  # of fakes directly in the folder fake/
 SCALE_TOLERANCE = 0.01  # relative; scales are written with few digits
 MIN_ROOM_SCALE = 2.0  # of a crop that shows what is around the face
@@ -67,6 +68,11 @@ class Sample:
     def is_bona_fide(self) -> bool:
         """Whether the face is a living one."""
         return self.label == REAL
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether it is an attack that was simulated, not filmed."""
+        return self.attack.startswith(SIMULATED)
 
     @property
     def collection(self) -> str:
@@ -296,7 +302,7 @@ def _read_tree(folder: Path) -> list[Sample]:
         samples.append(_with_row(sample, row) if row else sample)
     if unlisted:
         logger.warning(
-            "warning: %d of the pictures, such as '%s', have no row in a %s beside "
+            "%d of the pictures, such as '%s', have no row in a %s beside "
             "them: taken as showing nothing but the face",
             len(unlisted),
             unlisted[0],
@@ -318,7 +324,7 @@ def _warn_of_copies(samples: Sequence[Sample]) -> None:
             first = found.setdefault(content, here)
             if first != here:
                 logger.warning(
-                    "warning: '%s' is in the %ss %s and %s: no figure that keeps them "
+                    "'%s' is in the %ss %s and %s: no figure that keeps them "
                     "apart is honest",
                     *(sample.source, what, *sorted((first, here))),
                 )

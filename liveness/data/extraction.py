@@ -6,7 +6,6 @@ in a process of its own. Within a video, one thread decodes while another one de
 so that a video takes hardly longer than its decoding.
 """
 
-import logging
 import multiprocessing
 import os
 import statistics
@@ -31,7 +30,7 @@ from liveness.faces.crops import CROP_SCALE, crop_face
 from liveness.faces.detector import UPSIDE_DOWN, Detection, FaceDetector
 from liveness.io.files import VIDEO_SUFFIXES
 from liveness.io.images import read_image
-from liveness.processes import obey_parent
+from liveness.processes import obey_parent, set_up_logging
 from liveness.sources.frames import Frame, VideoFile
 
 WAITING_FRAMES = 4  # decoded and not examined yet; a 4K frame takes 25 MB
@@ -258,7 +257,7 @@ _examiners: list[_Examiner] = []  # of a worker process: its one
 def _start_process(how: Extraction, spool: Path, shared: _Shared, workers: int) -> None:
     """Prepare a worker process."""
     obey_parent()
-    logging.basicConfig(format="%(message)s")
+    set_up_logging()
     cv2.setNumThreads(max(1, (os.cpu_count() or 1) // workers))
     _examiners.append(_Examiner(how, spool, shared))
 

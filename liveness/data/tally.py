@@ -63,15 +63,15 @@ class Tally:
         self.saved += saved
         if examined.error is not None:
             self.failed += 1
-            logger.warning("warning: %s", examined.error)
+            logger.warning("%s", examined.error)
         elif examined.examined == 0:
             logger.warning(
-                "warning: %s: none of its %d frames examined; lower -s",
+                "%s: none of its %d frames examined; lower -s",
                 path,
                 examined.read,
             )
         elif saved == 0:
-            logger.warning("warning: %s: no face found", path)
+            logger.warning("%s: no face found", path)
 
     def summary(self, unit: str) -> str:
         """One line of figures; ``unit`` is what was read: frames or pictures."""

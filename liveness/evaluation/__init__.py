@@ -11,5 +11,5 @@
 - ``cross_validation``: train without a fold, score it
 
 Imported elsewhere: ``error_rates``, ``equal_error``, ``ScoredFaces``, ``evaluate``,
-``CHANGES``, ``deal_parts``, ``measure_folds``, ``results_of``.
+``CHANGES``, ``split_parts``, ``measure_folds``, ``results_of``.
 """

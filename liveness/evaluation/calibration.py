@@ -113,8 +113,7 @@ def _warn_of_few(faces: ScoredFaces, real: int, fake: int) -> None:
     """Warn where a class has too few faces or films for a threshold."""
     if min(real, fake) < FEW_FACES:
         logger.warning(
-            "warning: few faces for a threshold, %d real and %d fake: film %d or more "
-            "of each",
+            "few faces for a threshold, %d real and %d fake: film %d or more of each",
             *(real, fake, FEW_FACES),
         )
     owners = {
@@ -126,7 +125,7 @@ def _warn_of_few(faces: ScoredFaces, real: int, fake: int) -> None:
     ]
     if min(films) < FEW_SOURCES:
         logger.warning(
-            "warning: few films or pictures, %d of real and %d of fake faces: %d or "
+            "few films or pictures, %d of real and %d of fake faces: %d or "
             "more of each, on several days, vary enough",
             *(*films, FEW_SOURCES),
         )

@@ -43,7 +43,7 @@ def measure_fold(
         held_out: Names of the parts that neither train nor choose anything.
         architecture: As in ``train_average``.
         options: How to train.
-        within: As in ``deal_parts``.
+        within: As in ``split_parts``.
         changes: Score them after each of ``CHANGES``, too.
         never_train: Names of further parts that do not train.
         checkpoint: As in ``train_average``.
@@ -70,7 +70,7 @@ def measure_fold(
 
 def measure_folds(
     samples: Sequence[Sample],
-    dealt: Sequence[set[str]],
+    folds: Sequence[set[str]],
     architecture: type,
     options: TrainingOptions,
     *,
@@ -85,11 +85,11 @@ def measure_folds(
 
     Args:
         samples: Of all sites.
-        dealt: Of ``deal_parts``.
+        folds: Of ``split_parts``.
         architecture: As in ``train_average``; importing its module must not load
             TensorFlow, for the sake of the processes.
         options: How to train, and whether attacks are simulated.
-        within: As in ``deal_parts``.
+        within: As in ``split_parts``.
         changes: As in ``measure_fold``.
         never_train: As in ``measure_fold``.
         checkpoint: As in ``measure_fold``; the name of each fold's has its number.
@@ -102,22 +102,22 @@ def measure_folds(
     Raises:
         OutputError: If a process was killed, as for want of memory.
     """
-    workers = min(jobs, len(dealt))
+    workers = min(jobs, len(folds))
     how = {"architecture": architecture, "within": within, "changes": changes}
     how |= {"options": options, "never_train": never_train, "resume": resume}
     how["checkpoint"] = checkpoint
     pixels = _read_pixels(samples, options)
     if workers > 1:
-        yield from _measure_in_processes(pixels, dealt, how, workers)
+        yield from _measure_in_processes(pixels, folds, how, workers)
         return
-    for number, held_out in enumerate(dealt, 1):
+    for number, held_out in enumerate(folds, 1):
         _log_start(number, held_out)
         yield measure_fold(*pixels, held_out, **_how_of(number, how))
 
 
 def _measure_in_processes(
     pixels: tuple[Pixels, Pixels],
-    dealt: Sequence[set[str]],
+    folds: Sequence[set[str]],
     how: dict[str, Any],
     workers: int,
 ) -> Iterator[Fold]:
@@ -133,7 +133,7 @@ def _measure_in_processes(
         try:
             futures = [
                 pool.submit(_measure_in_worker, number, held_out)
-                for number, held_out in enumerate(dealt, 1)
+                for number, held_out in enumerate(folds, 1)
             ]
             for future in futures:
                 yield future.result()

@@ -86,19 +86,19 @@ class Mean:
 
 
 def part_of(sample: Sample, within: str | None) -> str:
-    """What is left out together with this sample: its site, or its group."""
+    """Return what is left out together with this sample: its site or its group."""
     return sample.site if sample.collection == within else sample.collection
 
 
 def parts_shown(sample: Sample, within: str | None) -> set[str]:
-    """The parts whose pictures it holds: that of the face, and of its background."""
+    """Return the parts that a sample shows: of the face and of its background."""
     parts = {part_of(sample, within)}
     if sample.background:
         parts.add(part_of(replace(sample, site=sample.background), within))
     return parts
 
 
-def deal_parts(
+def split_parts(
     samples: Sequence[Sample],
     folds: int,
     seed: int,
@@ -106,13 +106,13 @@ def deal_parts(
     within: str | None = None,
     together: Sequence[set[str]] = (),
 ) -> list[set[str]]:
-    """The sites that have attacks, dealt into folds at random.
+    """Split the sites that have attacks into folds at random.
 
     Args:
         samples: Of all sites.
         folds: 2 or more.
-        seed: Of the dealing.
-        within: Deal the groups of this site instead.
+        seed: Seed of the split.
+        within: Split the groups of this site instead.
         together: Sites that belong in one fold, such as two of one room or person; no
             site is in two of these sets.
 
@@ -134,52 +134,52 @@ def deal_parts(
     what = f"groups of {within}" if within else "sites"
     if len(parts) < folds or folds < 2:
         raise DatasetError(
-            f"{len(parts)} {what} with attacks cannot be dealt into {folds} folds: "
-            f"expected 2 folds or more, and as many {what} at least; a site is a "
+            f"cannot split {len(parts)} {what} with attacks into {folds} folds: "
+            f"expected 2 folds or more, and at least as many {what}; a site is a "
             f"folder with {' and '.join(LABELS)} inside a dataset folder"
         )
     if absent := sorted(set().union(*together) - {part_of(s, within) for s in samples}):
         raise DatasetError(
             f"no {', '.join(absent)} in the dataset to keep together with others"
         )
-    dealt = np.random.default_rng(seed).permutation(sorted(parts))
-    return _dealt_together(list(map(str, dealt)), folds, together)
+    order = np.random.default_rng(seed).permutation(sorted(parts))
+    return _split_together(list(map(str, order)), folds, together)
 
 
-def _dealt_together(
+def _split_together(
     parts: Sequence[str], folds: int, together: Sequence[set[str]]
 ) -> list[set[str]]:
-    """Parts in an order, dealt in turn; related ones follow the first of them."""
-    dealt: list[set[str]] = [set() for _ in range(folds)]
+    """Give each part in turn to the smallest fold; related parts go together."""
+    split: list[set[str]] = [set() for _ in range(folds)]
     for part in parts:
-        if any(part in fold for fold in dealt):
+        if any(part in fold for fold in split):
             continue
         related = next((group for group in together if part in group), {part})
-        smallest = min(dealt, key=len)
+        smallest = min(split, key=len)
         smallest.update(related & set(parts))
-    return dealt
+    return split
 
 
 def check_folds(
-    samples: Sequence[Sample], dealt: Sequence[set[str]], *, within: str | None = None
+    samples: Sequence[Sample], split: Sequence[set[str]], *, within: str | None = None
 ) -> None:
     """Refuse, before long training, folds that would leave no threshold.
 
     Raises:
         DatasetError: If the parts of the other folds lack a label.
     """
-    every = set().union(*dealt)
-    for held_out in dealt:
-        left = every - held_out
-        names = ", ".join(sorted(left))
+    parts = set().union(*split)
+    for held_out in split:
+        others = parts - held_out
+        names = ", ".join(sorted(others))
         require_both_labels(
-            [s for s in samples if part_of(s, within) in left],
+            [s for s in samples if part_of(s, within) in others],
             f"{names}, which the threshold of another fold would come from,",
         )
 
 
 def threshold_without(folds: Sequence[Fold], number: int) -> float:
-    """Equal error on the folds but this one; each part counts alike."""
+    """Return the threshold of equal error on all other folds, parts weighed alike."""
     others = [fold for other, fold in enumerate(folds) if other != number]
     attacks = [sample.attack for fold in others for sample in fold.samples]
     parts = [part for fold in others for part in fold.parts]
@@ -189,9 +189,9 @@ def threshold_without(folds: Sequence[Fold], number: int) -> float:
 
 
 def rates_by_part(fold: Fold, threshold: float) -> list[SiteResult]:
-    """Rates of each part and kind of attack, crops and full frames apart.
+    """Return the rates of each part by kind of crop and attack.
 
-    A part with one class only is left out.
+    A part with a single class has none.
     """
     results = []
     kinds = [WIDE if sample.has_surroundings else TIGHT for sample in fold.samples]
@@ -207,56 +207,57 @@ def rates_by_part(fold: Fold, threshold: float) -> list[SiteResult]:
         attacks = [keys[row][2] for row in rows]
         scores = np.asarray(fold.scores)[rows]
         rates = error_rates(scores, attacks, threshold=threshold)
-        own = rates_calibrated(scores, attacks)
+        calibrated = rates_calibrated(scores, attacks)
         results.append(
             SiteResult(
-                site,
-                kind,
-                attack,
-                len(rows),
-                threshold,
-                rates.eer,
-                rates.auc,
-                rates.apcer,
-                rates.bpcer,
-                rates.acer,
-                own and sum(own) / 2,
+                site=site,
+                kind=kind,
+                attack=attack,
+                faces=len(rows),
+                threshold=threshold,
+                eer=rates.eer,
+                auc=rates.auc,
+                apcer=rates.apcer,
+                bpcer=rates.bpcer,
+                acer=rates.acer,
+                acer_calibrated=calibrated and sum(calibrated) / 2,
             )
         )
     return results
 
 
 def results_of(folds: Sequence[Fold]) -> dict[str, list[SiteResult]]:
-    """Of all folds, by change: first as the faces are, then after each change."""
+    """Collect the results of all folds, by change; ``UNCHANGED`` comes first."""
     results: dict[str, list[SiteResult]] = {}
     for number, fold in enumerate(folds):
         threshold = threshold_without(folds, number)
         for name, scores in {UNCHANGED: fold.scores, **fold.changed}.items():
-            seen = replace(fold, scores=scores)
-            results.setdefault(name, []).extend(rates_by_part(seen, threshold))
+            changed = replace(fold, scores=scores)
+            results.setdefault(name, []).extend(rates_by_part(changed, threshold))
     return results
 
 
 def means(results: Sequence[SiteResult]) -> dict[str, dict[str, Mean]]:
-    """Mean of each figure over sites, for each kind of faces and attacks.
+    """Average each figure over sites, by kind of crop and attack.
 
-    A site without a figure does not count in it.
+    A site that lacks a figure does not count in it.
     """
-    found: dict[str, dict[str, Mean]] = {}
-    for kind, attack in sorted({(one.kind, one.attack) for one in results}):
-        chosen = [one for one in results if (one.kind, one.attack) == (kind, attack)]
-        count = f"{len(chosen)} {'site' if len(chosen) == 1 else 'sites'}"
-        figures = found[f"{kind}, {attack}, {count}"] = {}
+    averages: dict[str, dict[str, Mean]] = {}
+    groups = {(result.kind, result.attack) for result in results}
+    for kind, attack in sorted(groups):
+        rows = [row for row in results if (row.kind, row.attack) == (kind, attack)]
+        count = f"{len(rows)} {'site' if len(rows) == 1 else 'sites'}"
+        figures = averages[f"{kind}, {attack}, {count}"] = {}
         for figure, name in FIGURES.items():
-            values = {one.site: getattr(one, figure) for one in chosen}
-            there = {site: one for site, one in values.items() if one is not None}
-            if there:
-                figures[name] = _mean(there)
-    return found
+            values = {row.site: getattr(row, figure) for row in rows}
+            known = {site: value for site, value in values.items() if value is not None}
+            if known:
+                figures[name] = _mean(known)
+    return averages
 
 
 def _mean(by_site: dict[str, float]) -> Mean:
-    """Mean over sites; the interval comes from drawing sites."""
+    """Average over sites; the interval is bootstrapped over them."""
     values = np.array(list(by_site.values()))
     ends = None
     if len(values) > 1:

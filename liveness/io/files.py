@@ -252,7 +252,7 @@ def _walk_folder(
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        logger.warning("warning: cannot read folder '%s': %s", folder, reason)
+        logger.warning("cannot read folder '%s': %s", folder, reason)
         return
     for entry in entries:
         path, real_path = folder / entry.name, os.path.join(real, entry.name)
@@ -269,7 +269,7 @@ def _walk_folder(
         elif path.is_file():
             yield path, os.path.realpath(path)
         elif not path.exists():
-            logger.warning("warning: skipped the broken link '%s'", path)
+            logger.warning("skipped the broken link '%s'", path)
 
 
 def _loops(link: Path, target: str, root: str) -> bool:

@@ -207,7 +207,7 @@ def _check_jpeg(data: bytes, name: str) -> bool:
         count, marker = int(surplus[1]), int(surplus[2], 16)
         if _is_picture_data(data, count, marker, warning):
             raise damaged(name)
-        logger.warning("warning: '%s' may be damaged: %s", name, warning)
+        logger.warning("'%s' may be damaged: %s", name, warning)
     elif warning and not _JPEG_HARMLESS.search(warning):
         raise damaged(name)
     return not warning

@@ -72,9 +72,7 @@ def decode_image(data: bytes, *, name: str) -> np.ndarray:
     except cv2.error as error:  # e.g. OpenCV's own size limits
         raise ImageError(f"cannot read image '{name}': {error.err}") from error
     if has_others(picture):
-        logger.warning(
-            "warning: '%s' holds several pictures; only the first is used", name
-        )
+        logger.warning("'%s' holds several pictures; only the first is used", name)
     return image
 
 

@@ -150,7 +150,7 @@ class Checkpoint(keras.callbacks.Callback):
         except OSError as error:
             if not self._has_failed:
                 logger.warning(
-                    "warning: cannot write the checkpoint '%s' (%s): training goes on "
+                    "cannot write the checkpoint '%s' (%s): training goes on "
                     "without it",
                     self.path,
                     (error.strerror or str(error)).lower(),

@@ -15,7 +15,7 @@ from liveness.model.labels import FAKE, LABELS, REAL
 from liveness.processes import keep_freed_memory
 from liveness.training.augmentation import another_camera
 from liveness.training.checkpoint import Checkpoint
-from liveness.training.pixels import SIMULATED, Pixels
+from liveness.training.pixels import Pixels
 from liveness.training.pretrained import start_from_imagenet
 from liveness.training.recipe import TrainingOptions
 
@@ -231,7 +231,7 @@ def drawing_weights(samples: Sequence[Sample]) -> np.ndarray:
     told from the site alone, and a long film does not drown a short one.
     """
     is_fake = np.array([s.label == FAKE for s in samples])
-    simulated = np.array([s.attack.startswith(SIMULATED) for s in samples])
+    simulated = np.array([s.is_simulated for s in samples])
     sites = [(s.collection, made) for s, made in zip(samples, simulated, strict=True)]
     site_sizes = Counter(sites)
     parts_of_sites = list(zip(sites, is_fake, strict=True))

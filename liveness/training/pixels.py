@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from tqdm import tqdm
 
-from liveness.data.dataset import Sample, read_crop
+from liveness.data.dataset import SIMULATED, Sample, read_crop
 from liveness.errors import DatasetError, ImageError
 from liveness.faces.boxes import square_around
 from liveness.faces.crops import (
@@ -36,7 +36,6 @@ from liveness.training.recipe import TrainingOptions
 ROOM = 1.1  # a view inside the face is larger to train on: room to shift
 ROOM_PX = 1.3  # side of a picture to train on over the network's: detail for a zoom
 MOST_PX = 128  # of such a side, unless the network's is larger: the file grows with it
-SIMULATED = "simulated "  # how the name of a simulated kind of attack starts
 KIND_SHARES = (0.65, 0.35)  # of screens and prints among simulated attacks
 COMPOSED_SHARE = 0.6  # of simulated attacks with surroundings: device or paper
 SIMULATED_EACH = 2  # simulated attacks made of each bona fide sample

@@ -16,9 +16,9 @@ from liveness.evaluation.sites import (
     Fold,
     SiteResult,
     check_folds,
-    deal_parts,
     means,
     results_of,
+    split_parts,
 )
 from liveness.model.keras_files import import_keras
 from liveness.training.recipe import TrainingOptions, recipe_file, write_recipe
@@ -110,7 +110,7 @@ def cross_validate(
     require_sites(samples, never_train)
     folds = _trained_folds(
         samples,
-        _deal(samples, split, options.seed),
+        _split(samples, split, options.seed),
         architecture=architecture,
         options=options,
         within=split.within,
@@ -127,21 +127,21 @@ def cross_validate(
     return CrossValidation(results_of(folds))
 
 
-def _deal(samples: Sequence[Sample], split: Split, seed: int) -> list[set[str]]:
+def _split(samples: Sequence[Sample], split: Split, seed: int) -> list[set[str]]:
     """The parts of each fold."""
-    dealt = deal_parts(
+    parts = split_parts(
         samples, split.folds, seed, within=split.within, together=split.together
     )
-    check_folds(samples, dealt, within=split.within)
-    return dealt
+    check_folds(samples, parts, within=split.within)
+    return parts
 
 
 def _trained_folds(
-    samples: Sequence[Sample], dealt: Sequence[set[str]], **how: Any
+    samples: Sequence[Sample], parts: Sequence[set[str]], **how: Any
 ) -> list[Fold]:
     """Train without each fold and score it."""
     import_keras()  # first, and without TensorFlow's start-up notes
-    return list(measure_folds(samples, dealt, **how))
+    return list(measure_folds(samples, parts, **how))
 
 
 def _remove_checkpoints(checkpoint: Path, folds: int, networks: int) -> None:

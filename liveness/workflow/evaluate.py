@@ -302,7 +302,7 @@ def _clip_crops(
                 )
             if len(result.crops) < result.examined:
                 logger.warning(
-                    "warning: %s: no face found in %d of %d frames; these are ignored",
+                    "%s: no face found in %d of %d frames; these are ignored",
                     *(clip, result.examined - len(result.crops), result.examined),
                 )
 

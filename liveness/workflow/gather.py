@@ -114,7 +114,7 @@ def _videos(data: Path) -> Iterator[tuple[Path, Input]]:
             yield Path(site, label, attack), Input(path, is_video=True)
         else:
             logger.warning(
-                "warning: '%s' is skipped: expected SITE_real or SITE_fake and an "
+                "'%s' is skipped: expected SITE_real or SITE_fake and an "
                 "ending of videos",
                 path,
             )

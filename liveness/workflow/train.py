@@ -33,7 +33,7 @@ from liveness.model.card import ModelCard
 from liveness.model.keras_files import import_keras
 from liveness.model.paths import ModelPaths, check_output_paths
 from liveness.model.saving import save_trained_model
-from liveness.training.pixels import SIMULATED, Pixels, load_pixels
+from liveness.training.pixels import Pixels, load_pixels
 from liveness.training.recipe import TrainingOptions
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def _load_parts(
         samples, validation_share=share, seed=options.seed
     )
     for warning in warnings:
-        logger.warning("warning: %s", warning)
+        logger.warning("%s", warning)
     training = _load_training(first, options)
     validation = load_pixels(
         last,
@@ -220,7 +220,7 @@ def _load_parts(
     real = sum(sample.is_bona_fide for sample in validation.samples)
     if min(real, len(validation.samples) - real) < FEW_FACES:
         logger.warning(
-            "warning: fewer than %d validation faces per class: threshold and rates "
+            "fewer than %d validation faces per class: threshold and rates "
             "are unreliable",
             FEW_FACES,
         )
@@ -311,7 +311,7 @@ def _check_sites(scored: ScoredFaces, samples: Sequence[Sample]) -> None:
         )
     if absent := sorted(sources - sites):
         logger.warning(
-            "warning: the scores file also covers %s, which the dataset does not have",
+            "the scores file also covers %s, which the dataset does not have",
             ", ".join(absent),
         )
     if unscored := sorted(
@@ -323,8 +323,7 @@ def _check_sites(scored: ScoredFaces, samples: Sequence[Sample]) -> None:
         }
     ):
         logger.warning(
-            "warning: no attack scores for %s; the threshold comes from the other "
-            "sites",
+            "no attack scores for %s; the threshold comes from the other sites",
             ", ".join(unscored),
         )
 
@@ -332,11 +331,11 @@ def _check_sites(scored: ScoredFaces, samples: Sequence[Sample]) -> None:
 def _warn_of_imbalance(samples: Sequence[Sample]) -> None:
     """Warn when one class is much larger than the other, as far as it is filmed."""
     real = sum(sample.is_bona_fide for sample in samples)
-    filmed = sum(not sample.attack.startswith(SIMULATED) for sample in samples)
+    filmed = sum(not sample.is_simulated for sample in samples)
     fake = filmed - real
     if fake and max(real, fake) > IMBALANCE * min(real, fake):
         logger.warning(
-            "warning: %d real and %d fake faces: both classes weigh the same in "
+            "%d real and %d fake faces: both classes weigh the same in "
             "training, but more of the rarer one would help",
             real,
             fake,
