@@ -139,7 +139,7 @@ def add_recipe_arguments(parser: argparse.ArgumentParser, *, seed: int) -> None:
         type=positive_float,
         default=2e-3,
         metavar="R",
-        help="peak learning rate; decays by cosine to 1 % of it",
+        help="peak learning rate; decays by cosine to a hundredth",
     )
     group.add_argument(
         "--networks",
