@@ -202,7 +202,6 @@ class TestWorking:
         with FakePhone() as phone, open_ip_webcam(phone.url) as source:
             got = read_frames(source, 5)
             assert source.state == "live" and source.is_live
-            assert source.details == "160x120, landscape"
             numbers = [read_number(frame.image) for frame in got]
             assert numbers == sorted(set(numbers))
             assert [frame.index for frame in got] == numbers
@@ -238,7 +237,6 @@ class TestWorking:
             open_ip_webcam(phone.url, timeout_s=4) as source,
         ):
             read_frames(source, 2)
-            assert source.details == ""
 
     @pytest.mark.parametrize(
         ("orientation", "sent_wh", "top"),
@@ -312,7 +310,6 @@ class TestAuthentication:
             open_ip_webcam(phone.url, user=login[0], password=login[1]) as source,
         ):
             read_frames(source, 4)
-            assert source.details == "160x120, landscape"
             assert {given.partition(" ")[0] for given in phone.logins} == {
                 kind.partition(" ")[0]  # the password was never sent in the open
             }

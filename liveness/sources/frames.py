@@ -60,7 +60,6 @@ class Connection(Protocol):
 
     name: str
     fps: float | None
-    details: str
 
     def open(self) -> None: ...
     def grab(self, stall_s: float) -> Any: ...
@@ -110,16 +109,6 @@ class LiveSource(FrameSource):
     def fps(self) -> float | None:
         """Frame rate that the camera states, None if it states none."""
         return self._connection.fps
-
-    @property
-    def details(self) -> str:
-        """Size and orientation as the camera reports them, or ""."""
-        return self._connection.details
-
-    @property
-    def newest_index(self) -> int:
-        """Index of the newest frame received; minus a frame's index, its lag."""
-        return self._received - 1
 
     @property
     def state(self) -> str:

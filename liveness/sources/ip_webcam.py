@@ -127,7 +127,7 @@ class IpWebcamConnection:
         self, address: Address, *, timeout_s: float, verify_tls: bool = True
     ) -> None:
         self.name = address.name.rstrip("/")
-        self.details = ""
+        self._orientation = ""  # as the phone reports it
         self._turn: int | None = None  # rotation of a picture that lies on its side
         self._address = address
         self._verify_tls = verify_tls
@@ -157,10 +157,9 @@ class IpWebcamConnection:
                 raise SourceError(
                     f"{video_error}; {shot_error}; {advice}"
                 ) from shot_error
-        if not self.details:
-            size, orientation = self._read_status(base + "status.json")
-            self.details = ", ".join(filter(None, (size, orientation)))
-            self._turn = PORTRAIT_TURNS.get(orientation)
+        if not self._orientation:
+            self._orientation = self._read_orientation(base + "status.json")
+            self._turn = PORTRAIT_TURNS.get(self._orientation)
 
     def grab(self, stall_s: float) -> bytes:
         """Return the next complete JPEG; SourceError if none arrives in that time."""
@@ -269,8 +268,8 @@ class IpWebcamConnection:
                 return pictures[-1]
         raise TimeoutError
 
-    def _read_status(self, target: str) -> tuple[str, str]:
-        """Read size and orientation as the phone reports them, or "" for each."""
+    def _read_orientation(self, target: str) -> str:
+        """Read the orientation that the phone reports; "" if it reports none."""
         limit_s = min(STATUS_TIMEOUT_S, self._answer_timeout_s / 4)
         http = CameraHttp(
             self._address, verify_tls=self._verify_tls, login=self._http.login
@@ -281,12 +280,10 @@ class IpWebcamConnection:
                 body, end = b"", time.monotonic() + limit_s
                 while len(body) < MAX_STATUS_BYTES and (chunk := http.read(end)):
                     body += chunk
-            values = json.loads(body)["curvals"]
-            fields = [values.get(key) for key in ("video_size", "orientation")]
-            size, orientation = (x if isinstance(x, str) else "" for x in fields)
-            return size, orientation
+            orientation = json.loads(body)["curvals"].get("orientation")
+            return orientation if isinstance(orientation, str) else ""
         except (SourceError, ValueError, KeyError, TypeError, AttributeError) as error:
             logger.debug("cannot read status.json: %s", type(error).__name__)
-            return "", ""
+            return ""
         finally:
             http.close()

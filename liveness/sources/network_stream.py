@@ -20,7 +20,6 @@ class RtspConnection:
         timeout_s: Opening and reading fail after this time without a response.
     """
 
-    details = ""
     # TCP passes firewalls, and lost packets do not damage pictures.
     OPTIONS: ClassVar = {"rtsp_flags": "prefer_tcp"}
 

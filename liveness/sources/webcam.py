@@ -34,8 +34,6 @@ class Camera:
 class WebcamConnection:
     """A webcam, for ``frames.LiveSource``: open, grab, decode, close."""
 
-    details = ""
-
     def __init__(
         self,
         source: int | str,
