@@ -11,7 +11,7 @@ import pytest
 from liveness.data.crops_table import COLUMNS
 from liveness.faces.crops import CROP_SCALE, crop_face
 from liveness.simulation.recapture import KINDS, simulate
-from make_examples import load_portraits
+from tools.make_examples import load_portraits
 
 SIDE_PX = 96  # of the crops; small, so that training is quick
 CROPS_PER_SOURCE = 4

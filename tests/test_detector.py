@@ -26,7 +26,7 @@ from liveness.faces.detector import (
     near_faces,
 )
 from liveness.io.images import decode_image, read_image
-from make_examples import load_portraits
+from tools.make_examples import load_portraits
 
 FACE = (179, 58, 272, 177)  # of the astronaut, 512x512
 

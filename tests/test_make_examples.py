@@ -11,7 +11,7 @@ from liveness.constants import ROOT
 from liveness.data.crops_folder import source_of
 from liveness.faces.detector import FaceDetector
 from liveness.model.labels import LABELS
-from make_examples import FPS, main
+from tools.make_examples import FPS, main
 
 
 @pytest.fixture(scope="module")

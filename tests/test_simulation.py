@@ -12,7 +12,7 @@ from liveness.simulation import composition, light, panels, recapture
 from liveness.simulation.composition import compose_attack, paste_panel, placement
 from liveness.simulation.panels import make_panel, plain_backdrop
 from liveness.simulation.recapture import KINDS, simulate
-from make_examples import draw_room, load_portraits
+from tools.make_examples import draw_room, load_portraits
 
 
 @pytest.fixture(scope="module")

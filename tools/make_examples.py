@@ -1,6 +1,6 @@
 """Make the example pictures and videos from two public-domain portraits.
 
-    python make_examples.py -o .
+    python -m tools.make_examples -o .
 
 For developers: the results are in the repository. The portraits ship inside
 matplotlib (Grace Hopper, US Navy) and scikit-image (Eileen Collins, NASA). The
