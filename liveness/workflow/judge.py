@@ -1,8 +1,10 @@
 """Judge the faces of still pictures."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,8 +19,9 @@ from liveness.io.images import read_image
 from liveness.model.classifier import LivenessClassifier
 from liveness.model.explanation import Explanation, explain
 from liveness.model.verdicts import FaceVerdict, classify_faces
-from liveness.people.checks import load_identifier, name_faces
-from liveness.people.identity import FaceIdentifier, checked_name
+
+if TYPE_CHECKING:
+    from liveness.people.identity import FaceIdentifier
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class PictureJudge:
         self,
         classifier: LivenessClassifier,
         detector: FaceDetector,
-        identifier: FaceIdentifier | None = None,
+        identifier: "FaceIdentifier | None" = None,
         *,
         name_fakes: bool = False,
     ) -> None:
@@ -96,6 +99,8 @@ class PictureJudge:
         faces = classify_faces(image, detections, self.classifier, upside_down)
         if self._identifier is None:
             return faces
+        from liveness.people.checks import name_faces
+
         return name_faces(image, faces, self._identifier, fakes=self._name_fakes)
 
 
@@ -109,13 +114,18 @@ def load_judge(judging: Judging, *, must_know: str | None = None) -> PictureJudg
     Raises:
         LivenessError: If a file is missing, damaged or unsafe.
     """
-    identifier = load_identifier(judging.known, judging.tolerance, must_know=must_know)
-    return PictureJudge(
-        load_classifier(judging),
-        FaceDetector(judging.detector, confidence=judging.confidence),
-        identifier,
-        name_fakes=judging.name_fakes,
-    )
+    identifier = None
+    if judging.known is not None:
+        from liveness.people.checks import load_identifier  # 30 ms that few need
+
+        identifier = load_identifier(
+            judging.known, judging.tolerance, must_know=must_know
+        )
+    with ThreadPoolExecutor(1) as pool:  # both load outside Python's lock, mostly
+        loading = pool.submit(load_classifier, judging)
+        detector = FaceDetector(judging.detector, confidence=judging.confidence)
+        classifier = loading.result()
+    return PictureJudge(classifier, detector, identifier, name_fakes=judging.name_fakes)
 
 
 def load_classifier(judging: Judging) -> LivenessClassifier:
@@ -171,6 +181,8 @@ def failed_check(faces: Sequence[FaceVerdict], name: str) -> str | None:
         ``liveness``, ``identity``, ``several faces`` or the reason that a face was not
         judged; None if it is that person, live.
     """
+    from liveness.people.identity import checked_name
+
     near = near_faces(faces)
     if any(face.label == "fake" for face in near):
         return "liveness"
