@@ -86,6 +86,49 @@ def test_what_it_knows_already_stays(start, films, tmp_path):
     assert not (tmp_path / "plot.png").exists()
 
 
+def test_a_model_without_the_sums_is_adapted_with_a_warning(
+    start, films, tmp_path, capsys
+):
+    shutil.copytree(BASE.parent, tmp_path / "base")
+    (tmp_path / "base/liveness.moments.npz").write_bytes(b"damaged")
+    assert start("-d", films, "--start-from", tmp_path / "base/liveness.h5") == 0
+    assert "warning: no '" in (err := capsys.readouterr().err)
+    assert "other cameras may get worse" in err
+    assert not (tmp_path / "m.moments.npz").exists()
+
+
+def test_sums_of_the_faces_that_trained_hold_their_logits():
+    from liveness.training.adaptation import Features, fit_correction
+    from liveness.training.moments import second_moments
+
+    rng = np.random.default_rng(0)
+    trained = rng.standard_normal((500, 20)) @ rng.standard_normal((20, 20))
+    samples = faces("real", "a.mp4", range(30)) + faces("fake", "b.mp4", range(30))
+    values = rng.standard_normal((60, 20))
+    values[:30] += 0.7 * rng.standard_normal(20)
+    features = Features(values, np.full(60, -2.0))
+
+    def change(moments) -> float:
+        correction = fit_correction(features, samples, threshold=0.5, moments=moments)
+        return np.abs(trained @ correction.weights + correction.bias).mean()
+
+    held, free = change(second_moments(trained)), change(None)
+    assert held < 0.5 * free
+
+
+def test_an_own_model_can_be_adapted_further(start, films, tmp_path):
+    """As train_model.py writes it: with the sums of the faces that it trained on."""
+    first = ["-d", films, "-m", "own.h5", "-p", "p.png", "--epochs", "1"]
+    assert start(*first) == 0
+    assert (tmp_path / "own.moments.npz").is_file()
+    shutil.copy(tmp_path / "m.pickle", tmp_path / "label_encoder.pickle")
+    assert start("-d", films, "--start-from", "own.h5") == 0
+    moments = np.load(tmp_path / "m.moments.npz")
+    own = np.load(tmp_path / "own.moments.npz")
+    np.testing.assert_array_equal(moments["moments"], own["moments"])
+    assert moments["model"] != own["model"]
+
+
 def test_the_same_faces_give_the_same_model(start, films, tmp_path):
     for name in ("a", "b"):
         assert start("-d", films, "--start-from", "-m", f"{name}.h5") == 0

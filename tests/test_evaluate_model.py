@@ -125,7 +125,7 @@ def test_calibration_writes_the_threshold_into_the_card(
     scored = read_scores(tmp_path / "s.csv")
     rule = "equal error on 12 real and 12 fake faces of dataset"
     assert after["threshold_rule"] == rule
-    changed = {name for name in after if after[name] != before[name]}
+    changed = {name for name in after if after[name] != before.get(name, "")}
     assert changed <= {"threshold", "threshold_rule", "validation"}
     assert after["validation"]["threshold"] == after["threshold"]
     captured = capsys.readouterr()

@@ -47,7 +47,7 @@ def test_all_files_appear(trained):
 
     assert names == [
         *("confusion_matrix.png", "le.pickle", "liveness.h5", "liveness.json"),
-        *("liveness.onnx", "plot.png"),
+        *("liveness.moments.npz", "liveness.onnx", "plot.png"),
     ]
     encoder = pickle.loads((trained / "le.pickle").read_bytes())
     assert list(encoder.classes_) == ["fake", "real"]

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,8 +28,12 @@ from liveness.model.keras_files import import_keras, load_keras_model
 from liveness.model.labels import LABELS
 from liveness.model.paths import find_model
 from liveness.processes import set_up_logging
+from liveness.training.moments import read_moments
 from liveness.training.pixels import load_pixels
 from liveness.training.recipe import TrainingOptions
+
+if TYPE_CHECKING:
+    from liveness.training.adaptation import Features
 
 SCRATCH_EPOCHS = 10  # of a network that is trained from nothing
 LEAST_HALF = 15  # faces of each class in the second half of a site that is measured
@@ -142,36 +147,35 @@ class Study:
             np.concatenate([part.values for part in parts]),
             np.concatenate([part.logits for part in parts]),
         )
+        self._moments = read_moments(paths.moments, self.card.model_sha256)
         self.scores = 1 / (1 + np.exp(-self._features.logits))
 
     def adapt(self, rows: Sequence[int]) -> tuple[np.ndarray, float]:
         """Adapt to these faces; scores of all faces, and the threshold."""
-        from liveness.training import adaptation
-
         shown = [self.samples[row] for row in rows]
         features = self._features.rows(np.array(rows))
+        return self._adapted(features, shown)
+
+    def _adapted(
+        self, features: "Features", shown: Sequence[Sample]
+    ) -> tuple[np.ndarray, float]:
+        """Fit to these faces; scores of all faces, and the threshold."""
+        from liveness.training import adaptation
+
         threshold = self.card.threshold
-        elsewhere = adaptation.scores_elsewhere(features, shown, threshold=threshold)
-        correction = adaptation.fit_correction(features, shown, threshold=threshold)
-        chosen = adaptation.choose_threshold(
-            elsewhere, self.is_real[list(rows)], threshold
-        )
+        how = {"threshold": threshold, "moments": self._moments}
+        elsewhere = adaptation.scores_elsewhere(features, shown, **how)
+        correction = adaptation.fit_correction(features, shown, **how)
+        is_real = np.array([sample.is_bona_fide for sample in shown])
+        chosen = adaptation.choose_threshold(elsewhere, is_real, threshold)
         return correction.scores(self._features), chosen
 
     def adapt_to_real(self, rows: Sequence[int]) -> tuple[np.ndarray, float]:
         """Adapt to the bona fide ones of these faces and simulated attacks of them."""
-        from liveness.training import adaptation
-
         real = [self.samples[row] for row in rows if self.is_real[row]]
         pixels = load_pixels(real, self._options, simulate_attacks=True)
         features = self._reader.read(pixels.read(slice(None)))
-        threshold = self.card.threshold
-        seen = (features, pixels.samples)
-        elsewhere = adaptation.scores_elsewhere(*seen, threshold=threshold)
-        correction = adaptation.fit_correction(*seen, threshold=threshold)
-        is_real = np.array([sample.is_bona_fide for sample in pixels.samples])
-        chosen = adaptation.choose_threshold(elsewhere, is_real, threshold)
-        return correction.scores(self._features), chosen
+        return self._adapted(features, pixels.samples)
 
     def train(self, rows: Sequence[int]) -> tuple[np.ndarray, float]:
         """Train a new network on three quarters of these faces; the rest validate."""

@@ -23,13 +23,19 @@ class ModelPaths:
 
     @property
     def files(self) -> list[Path]:
-        """All four."""
-        return [self.model, self.label_encoder, self.card, self.runtime]
+        """All of them, whether they are there or not."""
+        four = [self.model, self.label_encoder, self.card, self.runtime]
+        return [*four, self.moments]
 
     @property
     def card(self) -> Path:
         """``liveness.json`` for ``liveness.h5`` and ``liveness.model``."""
         return self.model.with_suffix(".json")
+
+    @property
+    def moments(self) -> Path:
+        """``liveness.moments.npz`` for ``liveness.h5``: what adapting starts from."""
+        return self.model.with_suffix(".moments.npz")
 
     @property
     def runtime(self) -> Path:

@@ -2,8 +2,9 @@
 
 The convolutions stay as they are. What changes is how the features in front of each
 view's last layer are weighed: a logistic regression on top of the old logit, pulled
-towards no change. So the fit is convex, takes seconds, gives the same result every
-time, and what the films do not show stays as the network knew it.
+towards no change. So the fit is convex, takes seconds and gives the same result every
+time. Second moments of the features of the faces that trained (``moments``) hold the
+logit of such faces where it was: what the films do not show stays as it was known.
 """
 
 import logging
@@ -19,8 +20,9 @@ from liveness.errors import ModelError
 from liveness.model.labels import FAKE, LABELS, REAL
 from liveness.training.fit import drawing_weights
 
-STRENGTH = 0.003  # of the pull towards no change; see docs/tried.md
-MOVING = 0.01  # error rate that a move of the threshold by 1 of the logit must save
+STRENGTH = 0.001  # of the pull towards no change; docs/tried.md
+HOLD = 0.01  # of the pull of the faces that trained towards their old logit
+MOVING = 0.03  # error rate that a move of the threshold by 1 of the logit must save
 PARTS = 5  # of the faces, each scored by a fit on the others
 BATCH = 64
 
@@ -98,7 +100,7 @@ def fit_correction(
     samples: Sequence[Sample],
     *,
     threshold: float,
-    strength: float = STRENGTH,
+    moments: np.ndarray | None = None,
 ) -> Correction:
     """Fit a correction on faces of one camera.
 
@@ -108,7 +110,8 @@ def fit_correction(
         features: Of the faces.
         samples: What each face shows.
         threshold: Score that the labels are to be told apart at, between 0 and 1.
-        strength: Of the pull towards no change, above 0.
+        moments: Of the faces that trained, from ``second_moments``; None where they
+            are not known, and other cameras may get worse.
     """
     is_real = np.array([sample.is_bona_fide for sample in samples])
     shares = drawing_weights(samples)
@@ -116,14 +119,18 @@ def fit_correction(
     scale = np.sqrt((features.values**2).sum(axis=1).mean())
     values = np.hstack([features.values / scale, np.ones((len(is_real), 1))])
     signs = np.where(is_real, 1.0, -1.0)
-    pull = np.full(values.shape[1], strength)
+    pull = STRENGTH * np.eye(values.shape[1])
+    if moments is not None:
+        units = np.append(np.full(len(moments) - 1, 1 / scale), 1)
+        pull += HOLD * moments * np.outer(units, units)
     logits = features.logits - logit(threshold)
 
     def loss(changes: np.ndarray) -> tuple[float, np.ndarray]:
         margins = signs * (logits + values @ changes)
         slope = -signs * shares * _sigmoid(-margins)
-        value = shares @ np.logaddexp(0, -margins) + 0.5 * pull @ changes**2
-        return value, values.T @ slope + pull * changes
+        pulled = pull @ changes
+        value = shares @ np.logaddexp(0, -margins) + 0.5 * changes @ pulled
+        return value, values.T @ slope + pulled
 
     result = minimize(loss, np.zeros(values.shape[1]), jac=True, method="L-BFGS-B")
     return Correction(result.x[:-1] / scale, float(result.x[-1]))
@@ -153,14 +160,19 @@ def parts_of(samples: Sequence[Sample]) -> np.ndarray:
 
 
 def scores_elsewhere(
-    features: Features, samples: Sequence[Sample], **how: float
+    features: Features,
+    samples: Sequence[Sample],
+    *,
+    threshold: float,
+    moments: np.ndarray | None = None,
 ) -> np.ndarray:
     """Score each face by a correction that was fitted on the other parts.
 
     Args:
         features: Of the faces.
         samples: What each face shows.
-        how: Threshold and strength, as in ``fit_correction``.
+        threshold: The same as for ``fit_correction``.
+        moments: The same as for ``fit_correction``.
 
     Returns:
         (N,) float64 probability of bona fide.
@@ -170,7 +182,9 @@ def scores_elsewhere(
     for part in range(PARTS):
         inside = parts == part
         others = [samples[row] for row in np.flatnonzero(~inside)]
-        correction = fit_correction(features.rows(~inside), others, **how)
+        correction = fit_correction(
+            features.rows(~inside), others, threshold=threshold, moments=moments
+        )
         scores[inside] = correction.scores(features.rows(inside))
     return scores
 

@@ -29,6 +29,7 @@ from liveness.model.paths import (
     shipped_model,
 )
 from liveness.model.saving import save_trained_model
+from liveness.training.moments import read_moments, write_moments
 from liveness.training.pixels import Pixels, load_pixels
 from liveness.training.recipe import TrainingOptions
 from liveness.workflow.train import Judged, Outcome, TrainingFiles
@@ -94,9 +95,15 @@ def adapt_model(
     trained_on = describe(faces.samples)
     logger.info("adapting to %s", trained_on)
     features = FeatureReader(model, architecture).read(faces.read(slice(None)))
-    threshold = card.threshold
-    scores = scores_elsewhere(features, faces.samples, threshold=threshold)
-    correction = fit_correction(features, faces.samples, threshold=threshold)
+    moments = read_moments(base.moments, card.model_sha256)
+    if moments is None:
+        logger.warning(
+            "no '%s' that belongs to the model: other cameras may get worse",
+            base.moments,
+        )
+    how = {"threshold": card.threshold, "moments": moments}
+    scores = scores_elsewhere(features, faces.samples, **how)
+    correction = fit_correction(features, faces.samples, **how)
     architecture.add_to_logits(
         model, correction.weights, correction.bias, label=LABELS.index(REAL)
     )
@@ -113,6 +120,8 @@ def adapt_model(
         versions={},
     )
     written = save_trained_model(model, files.model, files.label_encoder, adapted)
+    if moments is not None:  # the features are those of the model started from
+        write_moments(written.moments, moments, sha256_of(written.model.read_bytes()))
     if files.confusion_matrix:
         from liveness.evaluation.plots import save_confusion_matrix
 

@@ -29,15 +29,18 @@ from liveness.evaluation.metrics import (
 )
 from liveness.evaluation.report import ScoredFaces, read_scores
 from liveness.io.tables import as_written
-from liveness.model.card import ModelCard
+from liveness.model.card import ModelCard, sha256_of
 from liveness.model.keras_files import import_keras
 from liveness.model.paths import ModelPaths, check_output_paths
 from liveness.model.saving import save_trained_model
+from liveness.training.moments import MOMENT_FACES, second_moments, write_moments
 from liveness.training.pixels import Pixels, load_pixels
 from liveness.training.recipe import TrainingOptions
 
 if TYPE_CHECKING:
     import keras
+
+    from liveness.training.adaptation import FeatureReader
 
 CHECKPOINT_SUFFIX = ".checkpoint.npz"  # in place of the model's; one per network
 IMBALANCE = 1.5  # of one class's faces over the other's, from which a warning says so
@@ -147,6 +150,7 @@ def train_model(
     if scored:
         _check_sites(scored, samples)
     import_keras()  # first, and without TensorFlow's start-up notes
+    from liveness.training.adaptation import FeatureReader
     from liveness.training.fit import remove_checkpoints, train_average
 
     if scored:
@@ -169,6 +173,9 @@ def train_model(
     rates = error_rates(judged.scores, judged.attacks, threshold=judged.threshold)
     card = _card_of(options, judged, rates, trained_on)
     paths = save_trained_model(model, files.model, files.label_encoder, card)
+    if options.networks == 1:
+        features = FeatureReader(model, architecture)
+        _write_moments(paths, features, training.samples, options)
     remove_checkpoints(checkpoint, options.networks)
     _save_figures(files, histories, judged, rates.threshold)
     parts = [pixels for pixels in (training, validation) if pixels]
@@ -277,6 +284,22 @@ def _judge_elsewhere(faces: ScoredFaces) -> Judged:
         "table of leave_sites_out.py"
     )
     return Judged(faces.scores, faces.attacks, threshold, rule, note, "sites left out")
+
+
+def _write_moments(
+    paths: ModelPaths,
+    reader: "FeatureReader",
+    samples: Sequence[Sample],
+    options: TrainingOptions,
+) -> None:
+    """Sum up what the network sees in faces that trained, to adapt it later."""
+    filmed = [sample for sample in samples if not sample.is_simulated]
+    rng = np.random.default_rng(options.seed)
+    rows = rng.choice(len(filmed), min(MOMENT_FACES, len(filmed)), replace=False)
+    pixels = load_pixels([filmed[row] for row in np.sort(rows)], options)
+    features = reader.read(pixels.read(slice(None)))
+    digest = sha256_of(paths.model.read_bytes())
+    write_moments(paths.moments, second_moments(features.values), digest)
 
 
 def _save_figures(
