@@ -33,7 +33,7 @@ logger = logging.getLogger("liveness.enroll_faces")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The script's arguments."""
+    """Return the parser of this script."""
     parser = make_parser(__doc__)
     parser.add_argument(
         "-i",

@@ -20,7 +20,7 @@ from liveness.processes import set_up_logging
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Arguments of this script."""
+    """Return the parser of this script."""
     parser = make_parser(__doc__)
     parser.add_argument(
         "-i",

@@ -38,7 +38,7 @@ logger = logging.getLogger("liveness.leave_sites_out")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Arguments of this script."""
+    """Return the parser of this script."""
     parser = make_parser(__doc__)
     parser.add_argument(
         "-d",
@@ -136,7 +136,7 @@ def table(results: "Sequence[SiteResult]") -> str:
 
 
 def table_of_changes(changed: "dict[str, list[SiteResult]]") -> str:
-    """Means over sites, one line for each change, for each kind.
+    """Return means over sites, one line for each change, for each kind.
 
     Args:
         changed: The results by what was changed; the first are of the unchanged.

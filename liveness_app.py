@@ -31,7 +31,7 @@ from liveness.processes import set_up_logging
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line of this script."""
+    """Return the parser of this script."""
     parser = make_parser(__doc__)
     group = parser.add_argument_group("source")
     group.add_argument(

@@ -41,7 +41,7 @@ logger = logging.getLogger("liveness.picture")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line of this script."""
+    """Return the parser of this script."""
     parser = make_parser(__doc__)
     parser.add_argument(
         "-i",
@@ -81,7 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def output_paths(inputs: Sequence[Path], output: Path | None) -> list[Path | None]:
-    """Where the annotated picture of each input goes; creates a folder for them.
+    """Return where the annotated picture of each input goes; creates a folder for them.
 
     Raises:
         OutputError: If several pictures should go into one file, or as
@@ -200,7 +200,7 @@ def _annotated(
     explanations: Sequence["Explanation | None"],
     judge: "PictureJudge",
 ) -> "np.ndarray":
-    """The picture with its verdicts, and beside it where they come from."""
+    """Return the picture with its verdicts, and beside it where they come from."""
     from liveness.live.overlay import beside, draw_faces
     from liveness.model.explanation import draw_heat
 
@@ -227,7 +227,7 @@ def _say_what_is_missing(pictures: Sequence[Picture], count: int) -> bool:
 
 
 def _exit_code_of(picture: Picture) -> int:
-    """The exit code of --verify; says which faces did not count."""
+    """Return the exit code of --verify; says which faces did not count."""
     from liveness.faces.detector import near_faces, tell_passed_over
 
     ignored = len(picture.faces) - len(near_faces(picture.faces))
@@ -239,7 +239,7 @@ def _exit_code_of(picture: Picture) -> int:
 def _names_in(
     folder: Path, inputs: Sequence[Path], suffixes: Sequence[str]
 ) -> Iterator[Path]:
-    """A name of its own for each input: 1.jpg of two folders is 1.jpg and 1_2.jpg."""
+    """Yield a unique name per input: two files 1.jpg become 1.jpg and 1_2.jpg."""
     used: set[str] = set()
     for path in inputs:
         suffix = path.suffix if path.suffix.lower() in suffixes else ".png"
@@ -252,7 +252,7 @@ def _names_in(
 
 
 def _text_lines(picture: Picture, threshold: float, *, verify: str | None) -> list[str]:
-    """One line per face, or one that says that there is none; one on ``verify``."""
+    """Return one line per face, or one that says there is none, and the result."""
     reasons = [
         f"  {explanation.sentence}" if explanation else ""
         for explanation in picture.explanations
@@ -273,14 +273,14 @@ def _text_lines(picture: Picture, threshold: float, *, verify: str | None) -> li
 
 
 def _score_or_reason(face: "FaceVerdict", threshold: float) -> str:
-    """What the label rests on."""
+    """Return what the label rests on."""
     if face.score is None:
         return face.reason
     return f"score {face.score:.3f} (real from {threshold:.3f})"
 
 
 def _json_lines(picture: Picture, threshold: float, *, verify: str | None) -> list[str]:
-    """The picture as one JSON object."""
+    """Return the picture as one JSON object."""
     fields = {
         "input": str(picture.path),
         "threshold": round(threshold, 4),

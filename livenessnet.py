@@ -50,7 +50,7 @@ class LivenessNet:
         filters: Sequence[int] = FILTERS,
         trunk: str = SMALL_TRUNK,
     ):
-        """An untrained network.
+        """Build an untrained network.
 
         Each three channels of the input are one view of the face (inside the face,
         the face with its surroundings). A view has layers of its own, which end in
@@ -111,7 +111,7 @@ class LivenessNet:
 
     @staticmethod
     def each_view(network):
-        """The same weights, with the logits of each view by itself, to train them.
+        """Return the network with the logits of each view apart, to train them.
 
         Args:
             network: Of ``build``.
@@ -131,7 +131,7 @@ class LivenessNet:
 
     @staticmethod
     def view_features(network):
-        """What the last layer of each view sees, beside the network's own output.
+        """Return the network with what the last layer of each view sees.
 
         Args:
             network: Of ``build``.
@@ -183,7 +183,7 @@ class LivenessNet:
 
     @staticmethod
     def average(networks: Sequence):
-        """One network whose logits are the mean of the logits of several.
+        """Join networks into one whose logits are the mean of the logits of several.
 
         Where the scores of an unknown camera lie is luck of a training; the mean
         has less of it (MODEL_CARD.md).
@@ -207,7 +207,7 @@ class LivenessNet:
 
 
 def _last_layers(network) -> list[tuple]:
-    """The last layer of each view of a network of ``build``, and its weight."""
+    """Return the last layer of each view of a network of ``build``, and its weight."""
     last = [layer for layer in network.layers if layer.name.startswith(LOGITS)]
     if not last:
         raise ValueError(f"Expected layers named {LOGITS}0 up. Received: none")
@@ -216,7 +216,7 @@ def _last_layers(network) -> list[tuple]:
 
 
 def efficientnet_lite0(x, *, name: str, blocks: int = LITE0_BLOCKS):
-    """The first blocks of EfficientNet-Lite0, after the scaling that it expects.
+    """Return the first blocks of EfficientNet-Lite0, after the scaling that it expects.
 
     Its layers are called ``{name}_stem``, ``{name}_0_depthwise`` and so on, their batch
     normalisations the same with ``_bn``; ``liveness.training.pretrained`` goes by that.

@@ -17,7 +17,7 @@ from liveness.processes import set_up_logging
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line of this script."""
+    """Return the parser of this script."""
     parser = make_parser(__doc__)
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument(

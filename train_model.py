@@ -28,7 +28,7 @@ logger = logging.getLogger("liveness.train_model")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Arguments of this script."""
+    """Return the parser of this script."""
     parser = make_parser(__doc__)
     files = parser.add_argument_group("files")
     files.add_argument(

@@ -51,7 +51,7 @@ class Rule:
     attack: str | None = None
 
     def fits(self, row: dict[str, str], data: Path) -> bool:
-        """Whether the rule is about this row."""
+        """Return whether the rule is about this row."""
         if row["site"] != self.site or not fnmatch.fnmatch(row["group"], self.group):
             return False
         name = row["path"].split(f"/{self.site}/", 1)[-1]
@@ -102,7 +102,7 @@ RULES = (
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line of this script."""
+    """Return the command line of this script."""
     parser = make_parser(__doc__)
     for flags, metavar, text in (
         (("-i", "--input"), "DATA", "folder with the lists"),

@@ -208,7 +208,7 @@ class Sway:
 
 
 def draw_room(rng: "np.random.Generator") -> "np.ndarray":
-    """A wall, a shelf and a window out of focus, (480, 640, 3) uint8 BGR."""
+    """Return a wall, a shelf and a window out of focus, (480, 640, 3) uint8 BGR."""
     import cv2
     import numpy as np
 

@@ -49,7 +49,7 @@ class Camera:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line of this script."""
+    """Return the command line of this script."""
     parser = make_parser(__doc__)
     parser.add_argument(
         "-d", "--dataset", type=Path, nargs="+", required=True, metavar="DIR"
@@ -81,7 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def cameras(samples: Sequence[Sample]) -> Iterator[Camera]:
-    """The sites with both labels, else the collections; by kind of crop."""
+    """Yield the sites with both labels, else the collections; by kind of crop."""
     both: dict[str, set[str]] = {}
     for sample in samples:
         both.setdefault(sample.site, set()).add(sample.label)
@@ -105,7 +105,7 @@ def cameras(samples: Sequence[Sample]) -> Iterator[Camera]:
 
 
 def acer(scores: np.ndarray, is_real: np.ndarray, threshold: float) -> float:
-    """Mean of the error rates of both classes, 0 to 1."""
+    """Return mean of the error rates of both classes, 0 to 1."""
     return float(
         np.mean(scores[is_real] < threshold) / 2
         + np.mean(scores[~is_real] >= threshold) / 2
@@ -197,7 +197,7 @@ class Study:
         return acer(scores[rows], self.is_real[rows], threshold)
 
     def calibrated(self, rows: Sequence[int]) -> float:
-        """The threshold of equal error on these faces."""
+        """Return the threshold of equal error on these faces."""
         attacks = [self.samples[row].attack for row in rows]
         return equal_error(self.scores[list(rows)], attacks)[1]
 
@@ -273,7 +273,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _means(results: Sequence[tuple[str, list[float]]]) -> list[float]:
-    """Mean of each column over the cameras that have it."""
+    """Return mean of each column over the cameras that have it."""
     columns = max(len(rates) for _, rates in results)
     return [
         float(np.mean([rates[column] for _, rates in results if column < len(rates)]))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
-    """Parser whose help shows the script's docstring as written, and --verbose."""
+    """Make a parser with --verbose, whose help shows the script's docstring."""
     parser = _Parser(description=description, formatter_class=_Help)
     parser.add_argument(
         "--verbose", action="store_true", help="log details, such as of each frame"
@@ -201,7 +201,7 @@ def positive_int(text: str) -> int:
 
 
 def recipe_of(arguments: argparse.Namespace) -> "TrainingOptions":
-    """The training that the options of ``add_recipe_arguments`` ask for."""
+    """Return the training that the options of ``add_recipe_arguments`` ask for."""
     from liveness.training.recipe import options_of  # loads numpy
 
     return options_of(
@@ -218,7 +218,7 @@ def recipe_of(arguments: argparse.Namespace) -> "TrainingOptions":
 def options_given(
     parser: argparse.ArgumentParser, argv: Sequence[str] | None
 ) -> set[str]:
-    """Which options of ``RECIPE_OPTIONS`` a command line that can be parsed has."""
+    """Return the options of ``RECIPE_OPTIONS`` that a valid command line has."""
     unset = object()
     blank = argparse.Namespace(**dict.fromkeys(RECIPE_OPTIONS, unset))
     values = vars(parser.parse_args(argv, blank))
@@ -251,7 +251,7 @@ def take_recipe(
 
 
 def judging_of(arguments: argparse.Namespace) -> "Judging":
-    """What the options of detector, model and known people ask for."""
+    """Return what the options of detector, model and known people ask for."""
     from liveness.workflow.judge import Judging  # loads OpenCV
 
     return Judging(

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 def source_of(path: Path) -> str:
-    """What names an input file in crops.csv: ``real_1.mp4#4ee80f01bca1``.
+    """Return the name of an input file in crops.csv: ``real_1.mp4#4ee80f01bca1``.
 
     The part after the last ``#`` comes from the content (SHA-256 of the size, the
     first and the last MiB), so a file is known again after it was moved or
@@ -114,7 +114,7 @@ class DatasetFolder:
         self._stack.close()
 
     def has(self, source: str) -> bool:
-        """Whether crops of this file, under whatever name, are in the folder."""
+        """Return whether crops of this file, under whatever name, are in the folder."""
         return content_of(source) in self._contents
 
     def add(self, source: str, crops: Iterable[FaceCrop]) -> int:
@@ -151,7 +151,7 @@ class DatasetFolder:
         return len(rows)
 
     def row(self, name: str) -> tuple[str, ...]:
-        """The fields of a crop in crops.csv.
+        """Return the fields of a crop in crops.csv.
 
         Raises:
             DatasetError: If there is no such row.
@@ -212,7 +212,7 @@ class DatasetFolder:
             ) from error
 
     def _rows(self) -> list[list[str]]:
-        """The whole rows of crops.csv."""
+        """Return the whole rows of crops.csv."""
         self._contents = self._read_contents()
         if not self._csv.is_file():
             return []
@@ -258,7 +258,7 @@ class DatasetFolder:
         self._lacks_line_end = False
 
     def _read_contents(self) -> set[str]:
-        """The sources in crops.csv; notes a torn last line, as of a killed run."""
+        """Read the sources in crops.csv; note a torn last line, as of a killed run."""
         try:
             data = self._csv.read_bytes()
             whole = data[: max(data.rfind(b"\n"), data.rfind(b"\r")) + 1]
@@ -286,26 +286,26 @@ class DatasetFolder:
         return {content_of(row[1]) for row in rows[1:] if len(row) == len(COLUMNS)}
 
     def _parse(self, text: str) -> list[list[str]]:
-        """Rows of a table; notes what separates its columns."""
+        """Parse the rows of a table; note what separates its columns."""
         file = io.StringIO(text, newline="")
         self._delimiter = delimiter_of(file.readline())
         file.seek(0)
         return list(csv.reader(file, delimiter=self._delimiter))
 
     def _highest_number(self) -> int:
-        """The highest N of an N.png in the folder, 0 if there is none."""
+        """Return the highest N of an N.png in the folder, 0 if there is none."""
         names = (path.name for path in self.folder.iterdir())
         numbered = (re.fullmatch(r"([0-9]{1,18})\.png", name) for name in names)
         return max((int(match[1]) for match in numbered if match), default=0)
 
 
 def content_of(source: str) -> str:
-    """The part of a source that comes from the content."""
+    """Return the part of a source that comes from the content."""
     return source.rpartition("#")[2]
 
 
 def _is_whole_row(last: list[list[str]], *, like: list[list[str]]) -> bool:
-    """Whether a last row is whole though its line has no end, as editors leave it.
+    """Return whether a last row without a line end is whole, as editors leave it.
 
     A torn one lacks fields or a part of the scale, the last field, which is hardly
     ever another one than in the row before.

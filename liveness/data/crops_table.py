@@ -37,6 +37,6 @@ class FaceCrop:
 
 
 def row_of(name: str, source: str, crop: FaceCrop) -> tuple:
-    """A crop as crops.csv has it."""
+    """Return a crop as crops.csv has it."""
     time_s, confidence = f"{crop.time_s:.3f}", f"{crop.confidence:.4f}"
     return (name, source, crop.frame, time_s, *crop.box, confidence, crop.scale)

@@ -86,7 +86,7 @@ class Sample:
 
 
 def read_dataset(folders: Sequence[Path]) -> list[Sample]:
-    """All samples of one or several dataset folders.
+    """Read all samples of one or several dataset folders.
 
     Raises:
         DatasetError: If a folder is missing, holds no labelled picture, lies in
@@ -108,7 +108,7 @@ def read_dataset(folders: Sequence[Path]) -> list[Sample]:
 
 
 def files_of(folders: Sequence[Path]) -> Iterator[Path]:
-    """The pictures and tables of dataset folders, which no result may replace."""
+    """Yield the pictures and tables of dataset folders, which no result may replace."""
     for folder in filter(Path.is_dir, folders):
         for path, _ in walk(folder):
             if path.name == CSV_NAME or path.suffix.lower() in IMAGE_SUFFIXES:
@@ -126,7 +126,7 @@ def require_both_labels(samples: Sequence[Sample], what: str) -> None:
 
 
 def without_sites(samples: Sequence[Sample], sites: Sequence[str]) -> list[Sample]:
-    """The samples that are not of these sites.
+    """Return the samples that are not of these sites.
 
     Raises:
         DatasetError: If there is no such site.
@@ -150,7 +150,7 @@ def require_sites(samples: Sequence[Sample], sites: Iterable[str]) -> None:
 
 
 def read_crop(sample: Sample) -> np.ndarray:
-    """The crop of a sample, in the geometry of ``crops.crop_face``.
+    """Read the crop of a sample, in the geometry of ``crops.crop_face``.
 
     A picture that is the detected box itself becomes a crop without surroundings.
 
@@ -172,7 +172,7 @@ def read_crop(sample: Sample) -> np.ndarray:
 
 
 def crop_at_scale(sample: Sample, scale: float) -> np.ndarray:
-    """The crop of a sample as a model of this crop scale is fed.
+    """Read the crop of a sample as a model of this crop scale is fed.
 
     Raises:
         ImageError: If the picture cannot be read or is too small.
@@ -193,7 +193,7 @@ def crop_at_scale(sample: Sample, scale: float) -> np.ndarray:
 def split_samples(
     samples: Sequence[Sample], *, validation_share: float, seed: int
 ) -> tuple[list[Sample], list[Sample], list[str]]:
-    """Training and validation samples that share no site, or no source.
+    """Split samples for training and validation; no site or source is in both.
 
     Whole sites validate where there are at least three with both labels. Else
     whole sources do, label by label; a label with a single source is split by
@@ -252,7 +252,7 @@ def split_samples(
 
 
 def describe(samples: Sequence[Sample]) -> str:
-    """Counts by label and attack in one line, such as ``3 real, 2 fake (2 print)``."""
+    """Count by label and attack, such as ``3 real, 2 fake (2 print)``."""
     attacks = Counter(s.attack for s in samples if not s.is_bona_fide)
     kinds = ", ".join(f"{count} {name}" for name, count in sorted(attacks.items()))
     fakes = sum(attacks.values())
@@ -261,7 +261,7 @@ def describe(samples: Sequence[Sample]) -> str:
 
 
 def _split_by_time(samples: list[Sample], share: float) -> tuple[list, list]:
-    """The first and the last part of one source, without the gap between them."""
+    """Split one source into its first and last part, with a gap between them."""
     ordered = sorted(samples, key=lambda one: (one.frame, natural_key(one.path)))
     start = max(1, len(ordered) - max(1, round(share * len(ordered))))
     gap = round(TIME_GAP * len(ordered))
@@ -269,7 +269,7 @@ def _split_by_time(samples: list[Sample], share: float) -> tuple[list, list]:
 
 
 def _read_tree(folder: Path) -> list[Sample]:
-    """Samples of label folders, with what crops.csv beside the pictures says."""
+    """Read samples from label folders, with what crops.csv beside the pictures says."""
     try:
         paths = list_images([folder])
     except ImageError as error:
@@ -332,7 +332,7 @@ def _warn_of_copies(samples: Sequence[Sample]) -> None:
 
 
 def _with_row(sample: Sample, row: dict[str, str]) -> Sample:
-    """The sample with source, frame and scale of its row in crops.csv."""
+    """Return the sample with source, frame and scale of its row in crops.csv."""
     try:
         if None in row.values():
             raise ValueError("too few fields")
@@ -379,7 +379,7 @@ def _refuse_shared(samples: Sequence[Sample]) -> None:
 
 
 def read_list(table: Path) -> list[dict[str, str]] | None:
-    """Rows of a CSV file with ``path, site, label, attack, group``.
+    """Read rows of a CSV file with ``path, site, label, attack, group``.
 
     Returns:
         The rows, each with all fields and names that folders can have; None where
@@ -408,7 +408,7 @@ def read_list(table: Path) -> list[dict[str, str]] | None:
 
 
 def _samples_of_list(folder: Path) -> list[Sample] | None:
-    """Samples of a crops.csv with a column of paths; None where there is none."""
+    """Read the samples of a crops.csv with paths; None if it has no such column."""
     rows = read_list(folder / CSV_NAME)
     if rows is None:
         return None
@@ -443,7 +443,7 @@ def _check_names(row: Mapping[str, str], table: Path) -> None:
 
 
 def _read_rows(table: Path) -> dict[str, dict[str, str]]:
-    """Rows of a crops.csv by file name, none where there is no such table."""
+    """Read the rows of a crops.csv by file name, none where there is no such table."""
     columns, rows = read_table(table)
     if table.is_file() and "file" not in columns:
         raise DatasetError(
@@ -454,7 +454,7 @@ def _read_rows(table: Path) -> dict[str, dict[str, str]]:
 
 
 def read_table(table: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
-    """Columns and rows of a CSV file; none where there is no such file.
+    """Read columns and rows of a CSV file; none where there is no such file.
 
     Raises:
         DatasetError: If it is not one.

@@ -47,7 +47,7 @@ class Input:
 
     @classmethod
     def by_name(cls, path: Path) -> "Input":
-        """A video if the name ends like one, else a picture."""
+        """Return a video if the name ends like one, else a picture."""
         return cls(path, path.suffix.lower() in VIDEO_SUFFIXES)
 
 
@@ -72,7 +72,7 @@ class Extraction:
     scale: float = CROP_SCALE
 
     def step(self, frame_count: int) -> int:
-        """Every how many frames of a video of that length one is examined."""
+        """Return every how many frames of a video of that length one is examined."""
         if self.per_video is None:
             return self.every_n_frames
         return max(1, frame_count // self.per_video)
@@ -151,7 +151,7 @@ def extract_faces(
 def _start_workers(
     workers: int, how: Extraction, spool: Path
 ) -> tuple[Executor, Callable[[int, Input], Examined], _Shared]:
-    """A pool, what it is to call with number and input, and what is shared with it."""
+    """Start a pool; return it, the function to submit, and what is shared."""
     if workers == 1:  # a process of its own would take half a second to start
         shared = _Shared([0, 0], threading.Lock(), threading.Event())
         return ThreadPoolExecutor(1), _Examiner(how, spool, shared), shared
@@ -163,7 +163,7 @@ def _start_workers(
 
 
 def _wait_for(future: Future, path: Path, report: Callable[[], None]) -> Examined:
-    """A worker's result; progress is reported until there is one."""
+    """Return a worker's result; progress is reported until there is one."""
     while True:
         report()
         try:
@@ -237,7 +237,7 @@ class _Examiner:
         return Examined(read, len(results), tuple(crop for crop in results if crop))
 
     def _crop(self, number: int, frame: Frame, face: Detection) -> FaceCrop:
-        """The crop of a face, encoded in the spool."""
+        """Return the crop of a face, encoded in the spool."""
         crop = crop_face(frame.image, face.box, scale=self._how.scale)
         path = self._spool / f"{number}-{frame.index}.png"
         _write_png(path, crop)
@@ -270,7 +270,7 @@ def _examine_in_process(number: int, item: Input) -> Examined:
 def _every_nth(
     video: VideoFile, every_n_frames: int, count: Callable[[], None]
 ) -> Iterator[Frame]:
-    """Every n-th frame; the others are neither converted nor copied."""
+    """Yield every n-th frame; the others are neither converted nor copied."""
     while True:
         for _ in range(every_n_frames - 1):
             if not video.skip():

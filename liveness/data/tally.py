@@ -74,7 +74,7 @@ class Tally:
             logger.warning("%s: no face found", path)
 
     def summary(self, unit: str) -> str:
-        """One line of figures; ``unit`` is what was read: frames or pictures."""
+        """Return one line of figures; ``unit`` is what was read: frames or pictures."""
         parts = [
             f"{unit} read: {self.read}",
             f"examined: {self.examined}",

@@ -34,7 +34,7 @@ def _levels(curve: np.ndarray) -> Change:
 
 
 def _keep_black(crop: np.ndarray, changed: np.ndarray) -> np.ndarray:
-    """The changed picture, at least 1 where there is picture, and 0 where none is."""
+    """Return the changed picture: 0 where nothing was filmed, at least 1 elsewhere."""
     there = filmed_mask(crop).astype(np.uint8)
     return cv2.copyTo(np.maximum(changed, 1).astype(np.uint8), there)
 

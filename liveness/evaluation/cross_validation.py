@@ -172,7 +172,7 @@ def _start_worker(
 
 
 def _measure_in_worker(number: int, held_out: set[str]) -> Fold:
-    """One fold in a process for folds, whose every line says which."""
+    """Return one fold in a process for folds, whose every line says which."""
     set_up_logging(verbose=_worker["is_verbose"])
     _log_start(number, held_out)
     set_up_logging(verbose=_worker["is_verbose"], prefix=f"fold {number}: ")
@@ -180,13 +180,13 @@ def _measure_in_worker(number: int, held_out: set[str]) -> Fold:
 
 
 def _how_of(number: int, how: dict[str, Any]) -> dict[str, Any]:
-    """What ``measure_fold`` is told for a fold, whose checkpoint is its own."""
+    """Return what ``measure_fold`` is told for a fold, whose checkpoint is its own."""
     checkpoint = how["checkpoint"]
     return how | {"checkpoint": checkpoint and checkpoint_of_fold(checkpoint, number)}
 
 
 def checkpoint_of_fold(checkpoint: Path, number: int) -> Path:
-    """What ``train_average`` is given for a fold, the first of which is 1."""
+    """Return what ``train_average`` is given for a fold, the first of which is 1."""
     return checkpoint.with_stem(f"{checkpoint.stem}-fold-{number}")
 
 
@@ -197,7 +197,7 @@ def _log_start(number: int, held_out: set[str]) -> None:
 def _read_pixels(
     samples: Sequence[Sample], options: TrainingOptions
 ) -> tuple[Pixels, Pixels]:
-    """All samples as training reads them, and as the apps feed them."""
+    """Return all samples as training reads them, and as the apps feed them."""
     to_train = load_pixels(
         samples,
         options,

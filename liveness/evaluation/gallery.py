@@ -71,11 +71,11 @@ class Gallery:
             heapq.heappop(heap)
 
     def worst(self, *, is_real: bool) -> list[ScoredCrop]:
-        """The worst faces of a class, the worst first."""
+        """Return the worst faces of a class, the worst first."""
         return [face for *_, face in sorted(self._heaps[is_real], reverse=True)]
 
 
 def encoded(picture: np.ndarray) -> bytes:
-    """A picture as the content of a JPEG file."""
+    """Return a picture as the content of a JPEG file."""
     _, data = cv2.imencode(".jpg", picture)
     return data.tobytes()

@@ -178,7 +178,7 @@ def _pictures(
 
 
 def _figures(evaluation: Evaluation) -> list[tuple[str, float, str]]:
-    """Name, value and interval in words of each figure of the report."""
+    """Return name, value and interval in words of each figure of the report."""
     rows = []
     for name, value in evaluation.figures.items():
         low, high = evaluation.intervals[name]
@@ -190,7 +190,7 @@ def _figures(evaluation: Evaluation) -> list[tuple[str, float, str]]:
 def _trade_off(
     faces: ScoredFaces, threshold: float
 ) -> list[tuple[str, float, float, float]]:
-    """Name, threshold, APCER of all attacks and BPCER at some thresholds."""
+    """Return name, threshold, APCER of all attacks and BPCER at some thresholds."""
     is_real = np.asarray(faces.attacks, str) == ""
     places = [("in use", threshold)]
     places.append(("equal error", equal_error(faces.scores, faces.attacks)[1]))

@@ -43,7 +43,7 @@ class ErrorRates:
         return (self.apcer + self.bpcer) / 2
 
     def as_json(self) -> dict:
-        """All rates as JSON values."""
+        """Return all rates as JSON values."""
         return {
             "threshold": self.threshold,
             "apcer_by_attack": self.apcer_by_attack,
@@ -59,7 +59,7 @@ class ErrorRates:
 def error_rates(
     scores: np.ndarray, attacks: Sequence[str], *, threshold: float
 ) -> ErrorRates:
-    """All rates of a set of scored faces.
+    """Return all rates of a set of scored faces.
 
     Args:
         scores: (N,) probabilities of bona fide.
@@ -101,7 +101,7 @@ def equal_error(
     *,
     weights: np.ndarray | None = None,
 ) -> tuple[float, float]:
-    """Equal error rate over all attacks together, and its threshold.
+    """Return the equal error rate over all attacks together, and its threshold.
 
     Where no threshold makes both rates equal, the rate is the mean of the two at
     the (highest) threshold where they are closest; the threshold is the middle
@@ -117,7 +117,7 @@ def equal_error(
 
 
 def weights_of_sources(sources: Sequence[str], attacks: Sequence[str]) -> np.ndarray:
-    """(N,) weights with which each source counts once in APCER and once in BPCER.
+    """Return (N,) weights that let each source count once in APCER and in BPCER.
 
     Args:
         sources: Source of each face.
@@ -133,7 +133,7 @@ def weights_of_sources(sources: Sequence[str], attacks: Sequence[str]) -> np.nda
 def threshold_for_bpcer(
     scores: np.ndarray, attacks: Sequence[str], *, bpcer: float
 ) -> float:
-    """The highest bona fide score at which at most this share of them is refused."""
+    """Return the highest score that refuses at most this share of bona fide faces."""
     scores, kinds = _checked(scores, attacks)
     ordered = np.sort(scores[kinds == ""])
     refused = int(bpcer * len(ordered) + 1e-9)  # 0.29 * 100 is 28.999999999999996
@@ -143,7 +143,7 @@ def threshold_for_bpcer(
 def calibrated_threshold(
     scores: np.ndarray, attacks: Sequence[str], *, bpcer: float | None
 ) -> float:
-    """The threshold for a wished BPCER, or of equal error where none is wished."""
+    """Return the threshold for a given BPCER, or of equal error if none is given."""
     if bpcer is None:
         return equal_error(scores, attacks)[1]
     return threshold_for_bpcer(scores, attacks, bpcer=bpcer)
@@ -213,7 +213,7 @@ def rate_curves(
 def draws_of_sources(
     sources: Sequence[str], *, seed: int = 0, draws: int = 500
 ) -> Iterator[np.ndarray]:
-    """Rows of bootstrap draws of whole sources with replacement.
+    """Yield rows of bootstrap draws of whole sources with replacement.
 
     Frames of one video are alike, so that drawing frames would promise too much.
 
@@ -235,7 +235,7 @@ def draws_of_sources(
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """The middle 95 % of bootstrap values; (nan, nan) of fewer than two."""
+    """Return the middle 95 % of bootstrap values; (nan, nan) of fewer than two."""
     if len(values) < 2:
         return float("nan"), float("nan")
     tail = (1 - CONFIDENCE) / 2
@@ -256,7 +256,7 @@ def _equal_error(
 
 
 def _share_accepted(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Share of the scores that are accepted at each threshold."""
+    """Return the share of the scores that are accepted at each threshold."""
     refused = np.searchsorted(np.sort(scores), thresholds, side="left")
     return (len(scores) - refused) / len(scores)
 
@@ -264,7 +264,7 @@ def _share_accepted(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
 def _checked(
     scores: np.ndarray, attacks: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and attacks as arrays, both classes present."""
+    """Return scores and attacks as arrays, both classes present."""
     scores = np.asarray(scores, np.float64)
     kinds = np.asarray(attacks, dtype=str)
     if scores.ndim != 1 or scores.shape != kinds.shape:

@@ -182,7 +182,7 @@ def _draw_roc(
 
 
 def _figure(width_in: float, height_in: float) -> "Figure":
-    """An empty figure that needs no screen."""
+    """Return an empty figure that needs no screen."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width_in, height_in), layout="constrained")

@@ -62,7 +62,7 @@ class Evaluation:
         return _figures(self.rates)
 
     def as_json(self) -> dict:
-        """All figures as JSON values; an interval that cannot be had is null."""
+        """Return all figures as JSON values; an interval that cannot be had is null."""
         figures = {
             **self.rates.as_json(),
             "intervals_95": {
@@ -80,7 +80,7 @@ class Evaluation:
         return figures
 
     def as_text(self) -> str:
-        """The report, one figure a line."""
+        """Return the report, one figure a line."""
         lines = [
             f"{self.bona_fide} bona fide faces, {self.attacks} attacks, "
             f"{self.sources} sources, threshold {self.rates.threshold:.3f}",
@@ -108,7 +108,7 @@ class Evaluation:
 def lines_of_changes(
     title: str, figures: Mapping[str, Sequence[float]], *, width: int
 ) -> list[str]:
-    """A table of APCER, BPCER, ACER and EER by what was changed.
+    """Return a table of APCER, BPCER, ACER and EER by what was changed.
 
     Args:
         title: Above the names.
@@ -127,7 +127,7 @@ def evaluate(
     threshold: float,
     changed: Mapping[str, np.ndarray] | None = None,
 ) -> Evaluation:
-    """All error rates with their intervals.
+    """Return all error rates with their intervals.
 
     Args:
         faces: As they are.
@@ -177,7 +177,7 @@ def write_scores(path: Path, faces: ScoredFaces) -> None:
 
 
 def read_scores(path: Path) -> ScoredFaces:
-    """What ``write_scores`` wrote.
+    """Read what ``write_scores`` wrote.
 
     Raises:
         DatasetError: If it is no such file, or holds one class only.
@@ -215,7 +215,7 @@ def read_scores(path: Path) -> ScoredFaces:
 def _on_one_source(
     name: str, rates: ErrorRates, attacks: np.ndarray, sources: Sequence[str]
 ) -> bool:
-    """Whether a figure rests on a single source of a class or kind of attack."""
+    """Return whether a figure rests on a single source of a class or kind of attack."""
     owners = np.asarray(sources, str)
     by_attack = rates.apcer_by_attack
     bona_fide = attacks == ""
@@ -232,7 +232,7 @@ def _on_one_source(
 
 
 def _figures(rates: ErrorRates) -> dict[str, float]:
-    """Every figure of the report by the name that it has there."""
+    """Return every figure of the report by the name that it has there."""
     return {
         **{f"APCER {kind}": rate for kind, rate in rates.apcer_by_attack.items()},
         "APCER (worst attack)": rates.apcer,

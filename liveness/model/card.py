@@ -123,7 +123,7 @@ def write_card(card: ModelCard, path: Path) -> None:
 
 
 def sha256_of(content: bytes) -> str:
-    """SHA-256 in lower-case hexadecimal digits."""
+    """Return SHA-256 in lower-case hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 

@@ -101,7 +101,7 @@ class LivenessClassifier:
         return [self._prediction(float(score)) for score in scores]
 
     def score_crops(self, crops: Sequence[np.ndarray]) -> np.ndarray:
-        """Probability of "real" for each crop.
+        """Return probability of "real" for each crop.
 
         Args:
             crops: Square (side, side, 3) uint8 BGR pictures from ``crop_face`` with
@@ -125,7 +125,7 @@ class LivenessClassifier:
         return scores
 
     def score_inputs(self, batch: np.ndarray) -> np.ndarray:
-        """Probability of "real" for each input of the network.
+        """Return probability of "real" for each input of the network.
 
         Args:
             batch: (N, side, side, 3 * views) float32 in [0, 1], from ``model_input``.
@@ -142,7 +142,7 @@ class LivenessClassifier:
         return outputs[:, self._real] / total
 
     def _checked(self, outputs: np.ndarray) -> np.ndarray:
-        """The outputs, which must be probabilities."""
+        """Return the outputs, which must be probabilities."""
         # Written so that a NaN fails too.
         if not ((outputs >= -ROUNDING) & (outputs <= 1 + ROUNDING)).all():
             raise ModelError(

@@ -56,7 +56,7 @@ class Explanation:
         return f"{word} because of {_name(scale)} ({', '.join(parts)})"
 
     def as_json(self) -> dict[str, object]:
-        """The explanation as JSON values."""
+        """Return the explanation as JSON values."""
         return {
             "sentence": self.sentence,
             "views": [
@@ -123,7 +123,7 @@ def draw_heat(crop: np.ndarray, explanation: Explanation) -> np.ndarray:
 
 
 def _patches() -> Sequence[np.ndarray]:
-    """The cells that are covered together, for each cell."""
+    """Return the cells that are covered together, for each cell."""
     rows, columns = np.indices((CELLS, CELLS))
     return [
         (np.abs(rows - row) <= REACH) & (np.abs(columns - column) <= REACH)
@@ -133,7 +133,7 @@ def _patches() -> Sequence[np.ndarray]:
 
 
 def _blurred(crop: np.ndarray) -> np.ndarray:
-    """The crop without detail, made from a small copy, and nowhere black."""
+    """Return the crop without detail, made from a small copy, and nowhere black."""
     side = crop.shape[0]
     small = cv2.resize(crop, (32, 32), interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), 32 * BLUR)
@@ -143,7 +143,7 @@ def _blurred(crop: np.ndarray) -> np.ndarray:
 def _covered(
     crop: np.ndarray, cells: np.ndarray, blurred: np.ndarray, filmed: np.ndarray
 ) -> np.ndarray:
-    """The crop with the blurred one where the cells are, as far as it was filmed."""
+    """Return the crop, blurred where the cells are and it was filmed."""
     mask = cv2.resize(
         cells.astype(np.uint8), crop.shape[1::-1], interpolation=cv2.INTER_NEAREST
     )
@@ -153,7 +153,7 @@ def _covered(
 def _views(
     classifier: LivenessClassifier, crop: np.ndarray, whole: float
 ) -> tuple[tuple[float, float], ...]:
-    """What the logit loses when a view is black, as one that is not there."""
+    """Return what the logit loses when a view is black, as one that is not there."""
     card = classifier.card
     batch = model_input(
         [crop] * len(card.view_scales),
@@ -173,7 +173,7 @@ def _logits(scores: np.ndarray | float) -> np.ndarray:
 
 
 def _name(scale: float) -> str:
-    """What a view shows, in words."""
+    """Return what a view shows, in words."""
     if scale <= 1:
         return "the face itself"
     return "the face and its edge" if scale < 2 else "what is around the face"

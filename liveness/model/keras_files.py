@@ -110,7 +110,7 @@ def silent_stderr() -> Iterator[None]:
 
 
 def _config_of_hdf5(file: Path, path: Path) -> Any:
-    """Architecture in an HDF5 file; path is the name for messages."""
+    """Return architecture in an HDF5 file; path is the name for messages."""
     import h5py
 
     try:
@@ -128,7 +128,7 @@ def _config_of_hdf5(file: Path, path: Path) -> Any:
 
 
 def _config_of_zip(file: Path, path: Path) -> Any:
-    """Architecture in a .keras file; path is the name for messages."""
+    """Return architecture in a .keras file; path is the name for messages."""
     try:
         with zipfile.ZipFile(file) as archive, archive.open("config.json") as content:
             text = content.read(MAX_CONFIG_BYTES + 1)
@@ -165,7 +165,7 @@ def _check_config(config: Any, path: Path) -> None:
 
 
 def _dicts_in(value: Any) -> Iterator[dict]:
-    """All dictionaries in a JSON value, without recursion."""
+    """Yield all dictionaries in a JSON value, without recursion."""
     pending = [value]
     while pending:
         item = pending.pop()

@@ -31,7 +31,7 @@ def write_label_encoder(path: Path) -> None:
 
 
 def read_label_encoder(path: Path) -> list[str]:
-    """Class names of a label encoder's file, in the order of a network's outputs.
+    """Read class names from a label encoder, in the order of a network's outputs.
 
     Returns:
         The two names of ``LABELS``, in the file's order.
@@ -117,14 +117,14 @@ class _EncoderUnpickler(pickle.Unpickler):
     """Admits a label encoder's names, as stand-ins, and nothing else."""
 
     def find_class(self, module: str, name: str) -> type:
-        """Stand-in for an admitted name; nothing is imported."""
+        """Return the stand-in for an admitted name; nothing is imported."""
         if (module, name) not in _ADMITTED:
             raise _RefusedError(f"it asks for {module}.{name}, which is not allowed")
         return _ADMITTED[module, name]
 
 
 def _classes(encoder: Any) -> list[str]:
-    """Names in the stand-in of an encoder."""
+    """Return the names in the stand-in of an encoder."""
     if not isinstance(encoder, _Encoder):
         raise _RefusedError(f"it holds an object of type {type(encoder).__name__}")
     array = encoder.state["classes_"]
@@ -150,7 +150,7 @@ def _classes(encoder: Any) -> list[str]:
 
 
 def _foreign(path: Path, reason: str) -> ModelError:
-    """The one message for a file that is not read."""
+    """Return the error for a file that is refused."""
     return ModelError(
         f"'{path}' is not a label encoder that can be used: {reason}; "
         "give the label_encoder.pickle written with the model"

@@ -29,7 +29,7 @@ class LoadedModel:
 
 
 def load_model(paths: ModelPaths) -> LoadedModel:
-    """Network and card of a model, by the runtime file if it belongs to the model.
+    """Load network and card of a model, from the runtime file if it belongs to it.
 
     Otherwise the Keras file is loaded with TensorFlow, and a log line says why. A
     model without a card gets ``card_of_older_model``.
@@ -69,7 +69,7 @@ def load_model(paths: ModelPaths) -> LoadedModel:
 
 
 def card_of_older_model(model: "keras.Model", path: Path) -> ModelCard:
-    """Card for a model of an older tool of this family, from its input's size.
+    """Return card for a model of an older tool of this family, from its input's size.
 
     Those tools scaled BGR crops of the bare detector box to the input and took
     the more probable class.
@@ -117,7 +117,7 @@ def check_model(model: "keras.Model", card: ModelCard, path: Path) -> None:
 
 
 def _fits(model: "keras.Model", card: ModelCard) -> bool:
-    """Whether input and outputs are those of the card."""
+    """Return whether input and outputs are those of the card."""
     return (
         model.input_shape == (None, *card.input_shape)  # a list when there are several
         and model.output_shape == (None, len(LABELS))

@@ -46,7 +46,7 @@ class ModelPaths:
 def find_model(
     model: Path | None, label_encoder: Path | None, *, root: Path = ROOT
 ) -> ModelPaths:
-    """The files of the model to use.
+    """Return the files of the model to use.
 
     Args:
         model: Keras file; None for the one that lies beside the label encoder.
@@ -78,7 +78,7 @@ def find_model(
 
 
 def shipped_model(*, root: Path = ROOT) -> ModelPaths:
-    """The files of the model that comes with the project."""
+    """Return the files of the model that comes with the project."""
     folder = root / "models"
     return ModelPaths(folder / MODEL_NAME, folder / LABEL_ENCODER_NAME)
 
@@ -125,7 +125,7 @@ def require_model_file(path: Path) -> None:
 
 
 def _only_model_beside(label_encoder: Path) -> Path:
-    """The one model of a usual name in a label encoder's folder."""
+    """Return the one model of a usual name in a label encoder's folder."""
     folder = label_encoder.parent
     found = [folder / name for name in MODEL_NAMES if (folder / name).is_file()]
     if len(found) != 1:

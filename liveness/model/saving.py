@@ -75,7 +75,7 @@ def save_trained_model(
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of what trains and saves a model, by package name."""
+    """Return versions of what trains and saves a model, by package name."""
     from importlib import metadata  # takes as long as a face; apps do without
 
     versions = {"python": platform.python_version(), "opencv": cv2.__version__}

@@ -63,7 +63,7 @@ class FaceVerdict:
         return f"{self.match.name or 'unknown'}  distance {self.match.distance:.2f}"
 
     def as_json(self) -> dict[str, object]:
-        """The face as JSON values.
+        """Return the face as JSON values.
 
         A still picture has no track, and a reason only where there is one; name and
         distance are there if known people were given.
@@ -93,7 +93,7 @@ def classify_faces(
     classifier: "LivenessClassifier",
     upside_down: Sequence[bool] = (),
 ) -> list[FaceVerdict]:
-    """Verdict on each detected face of a still picture, in the given order.
+    """Return verdict on each detected face of a still picture, in the given order.
 
     Args:
         image: (H, W, 3) uint8, BGR.

@@ -54,7 +54,7 @@ class Correction:
     bias: float
 
     def scores(self, features: Features) -> np.ndarray:
-        """(N,) float64 probability of bona fide after the correction."""
+        """Return (N,) float64 probability of bona fide after the correction."""
         return _sigmoid(features.logits + features.values @ self.weights + self.bias)
 
 
@@ -79,7 +79,7 @@ class FeatureReader:
             ) from error
 
     def read(self, pictures: np.ndarray) -> Features:
-        """Features of pictures.
+        """Return features of pictures.
 
         Args:
             pictures: (N, side, side, 3 * views) uint8.

@@ -157,7 +157,7 @@ def _recolour(
 
 
 def _blur(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A soft focus, at times."""
+    """Blur the picture, at times."""
     if rng.random() >= BLUR:
         return picture
     most = MOST_BLUR_PX[int(rng.random() < OUT_OF_FOCUS)]

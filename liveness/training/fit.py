@@ -147,7 +147,7 @@ def remove_checkpoints(checkpoint: Path, networks: int) -> None:
 def _recipe_of(
     training: Pixels, validation: Pixels | None, options: TrainingOptions
 ) -> dict[str, object]:
-    """What has to be the same where a training goes on."""
+    """Return what has to be equal for a training to be resumed."""
     names = hashlib.sha256()
     for pixels in (training, validation):
         for sample in pixels.samples if pixels else ():
@@ -157,7 +157,7 @@ def _recipe_of(
 
 
 def score(model: keras.Model, pixels: Pixels) -> np.ndarray:
-    """(N,) float64 probability of bona fide for each row."""
+    """Return (N,) float64 probability of bona fide for each row."""
     outputs = [
         model(pixels.read(slice(start, start + SCORING_BATCH)).astype(np.float32) / 255)
         for start in range(0, len(pixels.samples), SCORING_BATCH)
@@ -167,7 +167,7 @@ def score(model: keras.Model, pixels: Pixels) -> np.ndarray:
 
 
 def _optimizer(options: TrainingOptions, steps: int) -> keras.optimizers.Optimizer:
-    """AdamW whose rate rises for one epoch of so many steps, then falls."""
+    """Return AdamW with a rate that rises for one epoch and then falls."""
     schedule = keras.optimizers.schedules.CosineDecay(
         options.learning_rate / 10,
         decay_steps=max(1, steps * options.epochs - steps),
@@ -187,7 +187,7 @@ def _optimizer(options: TrainingOptions, steps: int) -> keras.optimizers.Optimiz
 def _callbacks(
     options: TrainingOptions, *, stops_early: bool
 ) -> list[keras.callbacks.Callback]:
-    """What happens after each epoch."""
+    """Return the callbacks of a training."""
     callbacks: list[keras.callbacks.Callback] = [
         # First: what follows it in an epoch sees the averaged weights.
         keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
@@ -223,7 +223,7 @@ class _EpochLog(keras.callbacks.Callback):
 
 
 def drawing_weights(samples: Sequence[Sample]) -> np.ndarray:
-    """(N,) probability of each sample to be drawn for a batch.
+    """Return (N,) probability of each sample to be drawn for a batch.
 
     Both labels weigh the same, and of the fakes simulated attacks weigh
     ``SIMULATED_SHARE``. A site weighs as its size to the power of
@@ -350,7 +350,7 @@ class _ValidationBatches(keras.utils.PyDataset):
 
 
 def _validation_weights(pixels: Pixels) -> np.ndarray:
-    """(N, views) float32: 0 where a view is black, else by the size of its class."""
+    """Return (N, views) float32: 0 for a black view, else by the size of its class."""
     is_there = np.empty((len(pixels.samples), pixels.views), bool)
     for view in range(pixels.views):
         for start in range(0, len(is_there), SCORING_BATCH):

@@ -74,7 +74,7 @@ class PixelFile:
             self._file.write(picture.tobytes())
 
     def read(self, places: Sequence[int] | np.ndarray) -> np.ndarray:
-        """(n, *shape) uint8, the pictures at these places."""
+        """Return (n, *shape) uint8, the pictures at these places."""
         pictures = np.empty((len(places), *self.shape), np.uint8)
         for picture, place in zip(pictures, places, strict=True):
             self._read_into(memoryview(picture).cast("B"), int(place) * self._bytes)
@@ -118,16 +118,16 @@ class Pixels:
         return [sample.attack for sample in self.samples]
 
     def read(self, rows: np.ndarray | slice) -> np.ndarray:
-        """(n, side, side, 3 * views) uint8 of these rows."""
+        """Return (n, side, side, 3 * views) uint8 of these rows."""
         views = [self.read_view(rows, view) for view in range(self.views)]
         return np.concatenate(views, axis=3)
 
     def read_view(self, rows: np.ndarray | slice, view: int) -> np.ndarray:
-        """(n, side, side, 3) uint8: one view of these rows."""
+        """Return (n, side, side, 3) uint8: one view of these rows."""
         return self.store.read(self.places[rows] + view)
 
     def only(self, wanted: Callable[[Sample], bool]) -> "Pixels":
-        """The samples for which ``wanted`` holds; nothing is copied."""
+        """Return the samples for which ``wanted`` holds; nothing is copied."""
         rows = [row for row, sample in enumerate(self.samples) if wanted(sample)]
         kept = [self.samples[row] for row in rows]
         return replace(self, samples=kept, places=self.places[rows])
@@ -211,7 +211,7 @@ def load_pixels(
 def _planned_attacks(
     samples: Sequence[Sample], seed: int
 ) -> list[tuple[Sample, Sample | None, str]]:
-    """Simulated attacks of each bona fide sample: what, before what, how."""
+    """Plan the simulated attacks: content, background and kind of each."""
     rng = np.random.default_rng(seed)
     rooms: dict[str, list[Sample]] = {}
     for sample in samples:
@@ -230,7 +230,7 @@ def _planned_attacks(
 def _sample_of(
     sample: Sample, background: Sample | None, kind: str | None, scale: float
 ) -> Sample:
-    """What the crop of a job, of this scale, shows."""
+    """Return what the crop of a job, of this scale, shows."""
     if kind is None:
         return sample
     return replace(
@@ -249,7 +249,7 @@ def _crop_of(
     kind: str | None,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, float]:
-    """The crop of a job and its scale."""
+    """Return the crop of a job and its scale."""
     crop = read_crop(sample)
     scale = sample.crop_scale or CROP_SCALE
     if kind is None or not crop.any():
@@ -275,6 +275,6 @@ def _crop_of(
 
 
 def _filmed_part(crop: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
-    """A crop without the black around it, and where its left upper corner was."""
+    """Return a crop without the black around it, and where its corner was."""
     x_min, y_min, x_max, y_max = filmed_box(crop)
     return crop[y_min:y_max, x_min:x_max], (x_min, y_min)

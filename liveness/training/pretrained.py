@@ -35,7 +35,7 @@ _NUMBERS = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 
 def read_lite0_weights() -> dict[str, np.ndarray]:
-    """The weights by PyTorch's names, such as ``_blocks.0._bn1.bias``.
+    """Read the weights by PyTorch's names, such as ``_blocks.0._bn1.bias``.
 
     Returns:
         Arrays in PyTorch's order of axes: (out, in, height, width) for convolutions.
@@ -127,7 +127,7 @@ class _TensorUnpickler(pickle.Unpickler):
     """Admits dictionaries of tensors; anything else is refused, never called."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """The few names that a file of tensors needs."""
+        """Return the class for one of the few names that a file of tensors needs."""
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -139,7 +139,7 @@ class _TensorUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} is no tensor")
 
     def persistent_load(self, identity: Any) -> _Storage:
-        """A storage: ("storage", type, key, place, number of elements, view)."""
+        """Return a storage: ("storage", type, key, place, number of elements, view)."""
         kind, dtype, key, *_ = identity
         if kind != "storage" or not isinstance(dtype, np.dtype):
             raise pickle.UnpicklingError(f"{kind!r} is no tensor")
@@ -147,7 +147,7 @@ class _TensorUnpickler(pickle.Unpickler):
 
 
 def read_tensors(data: bytes) -> dict[str, np.ndarray]:
-    """Tensors of a file in PyTorch's format before 1.6, by name.
+    """Read the tensors of a file in PyTorch's format before 1.6, by name.
 
     Args:
         data: The whole file.
@@ -177,7 +177,7 @@ def read_tensors(data: bytes) -> dict[str, np.ndarray]:
 
 
 def _read_storage(file: io.BytesIO, dtype: np.dtype) -> np.ndarray:
-    """The next storage: how many numbers, and the numbers."""
+    """Read the next storage: how many numbers, and the numbers."""
     (count,) = struct.unpack("<q", file.read(8))
     content = file.read(count * dtype.itemsize)
     if count < 0 or len(content) != count * dtype.itemsize:
@@ -186,7 +186,7 @@ def _read_storage(file: io.BytesIO, dtype: np.dtype) -> np.ndarray:
 
 
 def _array_of(tensor: _Tensor, numbers: np.ndarray) -> np.ndarray:
-    """A tensor's own array; ValueError if it reaches beyond the storage's numbers."""
+    """Return a tensor as an array; ValueError if it reaches beyond its storage."""
     reach = sum(
         (size - 1) * step
         for size, step in zip(tensor.shape, tensor.strides, strict=True)

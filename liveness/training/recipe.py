@@ -37,7 +37,7 @@ class TrainingOptions:
 
 
 def options_of(trunk: str, **others: Any) -> TrainingOptions:
-    """Options with the input that belongs to a trunk.
+    """Return options with the input that belongs to a trunk.
 
     Args:
         trunk: A key of ``TRUNK_INPUTS``.
@@ -50,7 +50,7 @@ def options_of(trunk: str, **others: Any) -> TrainingOptions:
 
 
 def recipe_file(scores: Path) -> Path:
-    """Where the recipe of a scores file is: ``a.recipe.json`` for ``a.csv``."""
+    """Return where the recipe of a scores file is: ``a.recipe.json`` for ``a.csv``."""
     return scores.with_suffix(".recipe.json")
 
 

@@ -131,7 +131,7 @@ def adapt_model(
 
 
 def _card_to_adapt(base: ModelPaths) -> ModelCard:
-    """The card of the model to start from.
+    """Return the card of the model to start from.
 
     Raises:
         ModelError: If it is of another model, or its labels are in another order.
@@ -162,7 +162,7 @@ def _require_enough(samples: Sequence[Sample], *, simulate_attacks: bool) -> Non
 
 
 def _judged(scores: np.ndarray, faces: Pixels, threshold: float) -> Judged:
-    """The threshold, of faces scored by adaptations that did not have them."""
+    """Return the threshold, of faces scored by adaptations that did not have them."""
     from liveness.training.adaptation import choose_threshold
 
     is_real = np.array([sample.is_bona_fide for sample in faces.samples])

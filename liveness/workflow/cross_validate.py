@@ -58,7 +58,7 @@ class CrossValidation:
         return self.results[UNCHANGED]
 
     def as_json(self) -> dict[str, Any]:
-        """Rows and means as JSON values, and the means after each change."""
+        """Return rows and means as JSON values, and the means after each change."""
         means_of = {
             change: {
                 kind: {name: asdict(mean) for name, mean in rates.items()}
@@ -128,7 +128,7 @@ def cross_validate(
 
 
 def _split(samples: Sequence[Sample], split: Split, seed: int) -> list[set[str]]:
-    """The parts of each fold."""
+    """Return the parts of each fold."""
     parts = split_parts(
         samples, split.folds, seed, within=split.within, together=split.together
     )

@@ -51,7 +51,7 @@ class FaceFiles:
     jobs: int = 1
 
     def clips(self) -> dict[Path, str]:
-        """Each video and picture of ``real`` and ``fake``, and its attack.
+        """Return each video and picture of ``real`` and ``fake``, and its attack.
 
         Raises:
             DatasetError: If one is missing, is given as both, or holds face crops.
@@ -72,7 +72,7 @@ class FaceFiles:
         return attacks
 
     def files(self) -> Iterator[Path]:
-        """All that is read, which no result may replace."""
+        """Return all that is read, which no result may replace."""
         return itertools.chain(self.clips(), files_of(self.dataset))
 
 
@@ -182,7 +182,7 @@ def evaluate_model(
 def _watched(
     crops: Iterable["FaceToScore"], sites: list[str]
 ) -> Iterator["FaceToScore"]:
-    """The crops as they are; notes the site of each."""
+    """Yield the crops as they are; notes the site of each."""
     for face in crops:
         sites.append(face.site)
         yield face
@@ -252,7 +252,7 @@ def _offer(gallery: Gallery, batch: Sequence[FaceToScore], scores: np.ndarray) -
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    """Scores of batches as one (N,) float64 array in [0, 1]."""
+    """Return scores of batches as one (N,) float64 array in [0, 1]."""
     return np.concatenate(parts).astype(np.float64).clip(0, 1)
 
 
@@ -267,7 +267,7 @@ def _require_both(attacks: Iterable[str]) -> None:
 
 
 def _dataset_crops(samples: Iterable[Sample], scale: float) -> Iterator[FaceToScore]:
-    """The crop of each sample; a warning names those that cannot be read."""
+    """Yield the crop of each sample; a warning names those that cannot be read."""
     for sample in samples:
         try:
             crop = crop_at_scale(sample, scale)
@@ -284,7 +284,7 @@ def _dataset_crops(samples: Iterable[Sample], scale: float) -> Iterator[FaceToSc
 def _clip_crops(
     clips: Mapping[Path, str], files: FaceFiles, scale: float
 ) -> Iterator[FaceToScore]:
-    """The best face of every picture and of every n-th frame of every video."""
+    """Yield the best face of every picture and of every n-th frame of every video."""
     how = Extraction(files.detector, every_n_frames=CLIP_EVERY_N_FRAMES, scale=scale)
     inputs = [Input.by_name(clip) for clip in clips]
     with tempfile.TemporaryDirectory() as spool:
@@ -308,7 +308,7 @@ def _clip_crops(
 
 
 def _clips_in(given: Path) -> list[Path]:
-    """The video or picture, or those in a folder."""
+    """Return the video or picture, or those in a folder."""
     if (given / CSV_NAME).is_file():
         raise DatasetError(f"'{given}' holds face crops: give its dataset with -d")
     suffixes = (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)

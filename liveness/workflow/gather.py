@@ -95,7 +95,7 @@ def _choose(
 
 
 def _pictures(data: Path) -> Iterator[tuple[Path, Input]]:
-    """The folder for the crop of each picture of frames.csv, and the picture."""
+    """Yield the folder for the crop of each picture of frames.csv, and the picture."""
     table = data / "frames.csv"
     rows = read_list(table)
     if rows is None and table.is_file():
@@ -106,7 +106,7 @@ def _pictures(data: Path) -> Iterator[tuple[Path, Input]]:
 
 
 def _videos(data: Path) -> Iterator[tuple[Path, Input]]:
-    """The folder for the crops of each video SITE_real.* or SITE_fake.*, and it."""
+    """Yield the folder for the crops of each video, and the video."""
     for path in sorted((data / "videos").glob("*")):
         site, _, label = path.stem.rpartition("_")
         if path.suffix.lower() in VIDEO_SUFFIXES and site and label in LABELS:

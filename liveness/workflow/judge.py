@@ -73,7 +73,7 @@ class PictureJudge:
         self.classifier = classifier
 
     def explain(self, image: np.ndarray, face: FaceVerdict) -> Explanation | None:
-        """Where a verdict comes from; None for a face that was not scored.
+        """Return where a verdict comes from; None for a face that was not scored.
 
         Args:
             image: (H, W, 3) uint8, BGR.
@@ -84,12 +84,12 @@ class PictureJudge:
         return explain(self.classifier, self.crop(image, face))
 
     def crop(self, image: np.ndarray, face: FaceVerdict) -> np.ndarray:
-        """The crop that a face was scored by, (side, side, 3) uint8, BGR."""
+        """Return the crop that a face was scored by, (side, side, 3) uint8, BGR."""
         scale = self.classifier.card.crop_scale
         return crop_face(image, face.box, scale=scale)
 
     def judge(self, image: np.ndarray) -> list[FaceVerdict]:
-        """The verdict on each face, the most confidently detected first.
+        """Return the verdict on each face, the most confidently detected first.
 
         Args:
             image: (H, W, 3) uint8, BGR.
@@ -169,7 +169,7 @@ def judge_picture(
 
 
 def failed_check(faces: Sequence[FaceVerdict], name: str) -> str | None:
-    """Which check keeps the nearest face from being that person, live.
+    """Return which check keeps the nearest face from being that person, live.
 
     Whoever stands far behind does not count, and whoever stands beside does.
 

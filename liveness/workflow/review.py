@@ -57,7 +57,7 @@ def move_crops(crops: Sequence[Path], folder: Path) -> int:
 
 
 def _by_folder(crops: Sequence[Path]) -> list[tuple[Path, list[str]]]:
-    """The names in each folder."""
+    """Return the names in each folder."""
     ordered = sorted(dict.fromkeys(crops), key=lambda crop: crop.parent)
     return [
         (folder, [crop.name for crop in group])

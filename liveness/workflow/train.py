@@ -238,7 +238,7 @@ def _load_parts(
 def _card_of(
     options: TrainingOptions, judged: Judged, rates: ErrorRates, trained_on: str
 ) -> ModelCard:
-    """What the model's card says of this training."""
+    """Return what the model's card says of this training."""
     return ModelCard(
         input_size_px=options.input_size_px,
         view_scales=options.view_scales,
