@@ -100,7 +100,6 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     _check_usage(parser, arguments)
     set_up_logging(verbose=arguments.verbose)
-    from liveness.evaluation.advice import advice
     from liveness.evaluation.html_report import check_report_folder
     from liveness.evaluation.report import write_scores
     from liveness.io.files import check_output_files
@@ -132,11 +131,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     evaluation = measurement.evaluation
     print(evaluation.as_text())
-    for sentence in advice(
-        evaluation.rates,
-        bona_fide=evaluation.bona_fide,
-        attacks=evaluation.attacks,
-    ):
+    for sentence in evaluation.advice:
         logger.info("%s", sentence)
     if arguments.scores:
         write_scores(arguments.scores, measurement.faces)

@@ -22,7 +22,7 @@ from liveness.constants import EXIT_OK, ROOT
 from liveness.processes import set_up_logging
 
 if TYPE_CHECKING:
-    from liveness.workflow.train import Outcome
+    from liveness.workflow.train import Outcome, TrainingFiles
 
 logger = logging.getLogger("liveness.train_model")
 
@@ -117,24 +117,26 @@ def main(argv: list[str] | None = None) -> int:
     parser = build_parser()
     arguments = parser.parse_args(argv)
     set_up_logging(verbose=arguments.verbose)
+    from liveness.workflow.train import TrainingFiles, train_model
+
+    files = TrainingFiles(
+        dataset=arguments.dataset,
+        model=arguments.model,
+        label_encoder=arguments.le,
+        plot=None if arguments.start_from else arguments.plot,
+        confusion_matrix=arguments.cm,
+    )
     if arguments.start_from:
-        return _adapt(parser, arguments, argv)
+        return _adapt(parser, arguments, argv, files)
     if arguments.threshold_from:
         from liveness.training.recipe import read_recipe, recipe_file
 
         recipe = read_recipe(recipe_file(arguments.threshold_from))
         take_recipe(parser, arguments, argv, recipe)
-    from liveness.workflow.train import TrainingFiles, train_model
     from livenessnet import LivenessNet
 
     outcome = train_model(
-        TrainingFiles(
-            dataset=arguments.dataset,
-            model=arguments.model,
-            label_encoder=arguments.le,
-            plot=arguments.plot,
-            confusion_matrix=arguments.cm,
-        ),
+        files,
         recipe_of(arguments),
         LivenessNet,
         validation_split=arguments.validation_split,
@@ -142,7 +144,7 @@ def main(argv: list[str] | None = None) -> int:
         never_train=arguments.never_train,
         resume=arguments.resume,
     )
-    _print_outcome(outcome, arguments.plot, arguments.cm)
+    _print_outcome(outcome, files)
     return EXIT_OK
 
 
@@ -150,6 +152,7 @@ def _adapt(
     parser: argparse.ArgumentParser,
     arguments: argparse.Namespace,
     argv: list[str] | None,
+    files: "TrainingFiles",
 ) -> int:
     """Run --start-from; returns the exit code."""
     given = options_given(parser, argv) - {"seed", "simulate_attacks", "never_train"}
@@ -158,27 +161,21 @@ def _adapt(
         names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(given))
         parser.error(f"{names} does not go with --start-from")
     from liveness.workflow.adapt import adapt_model
-    from liveness.workflow.train import TrainingFiles
     from livenessnet import LivenessNet
 
     outcome = adapt_model(
-        TrainingFiles(
-            dataset=arguments.dataset,
-            model=arguments.model,
-            label_encoder=arguments.le,
-            confusion_matrix=arguments.cm,
-        ),
+        files,
         LivenessNet,
         start_from=arguments.start_from,
         simulate_attacks=arguments.simulate_attacks,
         never_train=arguments.never_train,
         seed=arguments.seed,
     )
-    _print_outcome(outcome, arguments.cm)
+    _print_outcome(outcome, files)
     return EXIT_OK
 
 
-def _print_outcome(outcome: "Outcome", *figures: Path) -> None:
+def _print_outcome(outcome: "Outcome", files: "TrainingFiles") -> None:
     """Print the report and which files there are now."""
     print(report(outcome))
     for reason in outcome.skipped:
@@ -187,7 +184,7 @@ def _print_outcome(outcome: "Outcome", *figures: Path) -> None:
         print(f"skipped {len(outcome.skipped)} pictures that cannot be used")
     print(f"wrote {outcome.paths.model}, {outcome.paths.label_encoder}")
     print(f"wrote {outcome.paths.runtime}, {outcome.paths.card}")
-    print(f"wrote {', '.join(map(str, figures))}")
+    print(f"wrote {', '.join(map(str, files.figures))}")
 
 
 def report(outcome: "Outcome") -> str:

@@ -5,6 +5,11 @@ to do about it. ``cli.run`` prints it as ``error: ...`` and exits with 1.
 """
 
 
+def reason_of(error: OSError) -> str:
+    """Return why a file operation failed, such as "no space left on device"."""
+    return (error.strerror or str(error)).lower()
+
+
 class LivenessError(Exception):
     """Base of every failure whose message is meant for the user."""
 

@@ -19,18 +19,17 @@ class Progress:
 
     Args:
         unit: What is counted, in the plural.
-        total: How many there will be; ``show`` may correct it.
     """
 
-    def __init__(self, unit: str, *, total: int = 0) -> None:
+    def __init__(self, unit: str) -> None:
         self._unit = unit
         self._logged_at = time.monotonic()
         self._bar = None
         self._redirect = None
         if sys.stderr.isatty():
-            self._bar = tqdm(total=total or None, unit=f" {unit}", leave=False)
+            self._bar = tqdm(unit=f" {unit}", leave=False)
             self._redirect = logging_redirect_tqdm([logging.getLogger()])
-        self._total = total
+        self._total = 0
 
     def show(self, done: int, total: int | None = None) -> None:
         """Say how far it is; cheap enough to be called for each item."""

@@ -357,4 +357,4 @@ def test_a_linked_folder_of_films_is_an_attack_of_its_own_name(tmp_path):
         pytest.skip("this system makes no links")
 
     for fake, attack in (("fakes", "mask"), ("replay", "replay")):
-        assert list(FaceFiles(fake=[tmp_path / fake]).clips().values()) == [attack]
+        assert list(FaceFiles(fake=[tmp_path / fake]).clips.values()) == [attack]

@@ -104,14 +104,6 @@ def cameras(samples: Sequence[Sample]) -> Iterator[Camera]:
             yield Camera(name, first, second)
 
 
-def acer(scores: np.ndarray, is_real: np.ndarray, threshold: float) -> float:
-    """Return mean of the error rates of both classes, 0 to 1."""
-    return float(
-        np.mean(scores[is_real] < threshold) / 2
-        + np.mean(scores[~is_real] >= threshold) / 2
-    )
-
-
 def spread(rows: Sequence[int], count: int) -> list[int]:
     """So many rows over all of them, in order; all if there are fewer."""
     count = min(count, len(rows))
@@ -139,16 +131,9 @@ class Study:
         pixels = load_pixels(samples, self._options, progress="faces")
         self.samples = pixels.samples
         self.is_real = np.array([sample.is_bona_fide for sample in self.samples])
-        parts = [
-            self._reader.read(pixels.read(slice(start, start + 256)))
-            for start in range(0, len(self.samples), 256)
-        ]
-        self._features = type(parts[0])(
-            np.concatenate([part.values for part in parts]),
-            np.concatenate([part.logits for part in parts]),
-        )
+        self._features = self._reader.read(pixels)
         self._moments = read_moments(paths.moments, self.card.model_sha256)
-        self.scores = 1 / (1 + np.exp(-self._features.logits))
+        self.scores = self._features.scores
 
     def adapt(self, rows: Sequence[int]) -> tuple[np.ndarray, float]:
         """Adapt to these faces; scores of all faces, and the threshold."""
@@ -174,7 +159,7 @@ class Study:
         """Adapt to the bona fide ones of these faces and simulated attacks of them."""
         real = [self.samples[row] for row in rows if self.is_real[row]]
         pixels = load_pixels(real, self._options, simulate_attacks=True)
-        features = self._reader.read(pixels.read(slice(None)))
+        features = self._reader.read(pixels)
         return self._adapted(features, pixels.samples)
 
     def train(self, rows: Sequence[int]) -> tuple[np.ndarray, float]:
@@ -193,8 +178,10 @@ class Study:
 
     def acer(self, scores: np.ndarray, rows: Sequence[int], threshold: float) -> float:
         """ACER of some faces, 0 to 1."""
+        from liveness.training.adaptation import mean_error
+
         rows = list(rows)
-        return acer(scores[rows], self.is_real[rows], threshold)
+        return mean_error(scores[rows], self.is_real[rows], threshold)
 
     def calibrated(self, rows: Sequence[int]) -> float:
         """Return the threshold of equal error on these faces."""

@@ -10,8 +10,6 @@ import argparse
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from liveness.cli.arguments import make_parser
 from liveness.cli.run import run
 from liveness.constants import EXIT_OK
@@ -20,8 +18,7 @@ from liveness.model.card import read_card, sha256_of
 from liveness.model.keras_files import import_keras, load_keras_model
 from liveness.model.paths import find_model
 from liveness.processes import set_up_logging
-from liveness.training.moments import MOMENT_FACES, second_moments, write_moments
-from liveness.training.pixels import load_pixels
+from liveness.training.moments import write_moments
 from liveness.training.recipe import TrainingOptions
 
 SEED = 7
@@ -46,22 +43,17 @@ def main(argv: list[str] | None = None) -> int:
     card = read_card(paths.card)
     samples = without_sites(read_dataset(arguments.dataset), arguments.never_train)
     import_keras()
-    from liveness.training.adaptation import FeatureReader
+    from liveness.training.adaptation import FeatureReader, sum_up
     from liveness.training.fit import drawing_weights
     from livenessnet import LivenessNet
 
-    rng = np.random.default_rng(SEED)
-    count = min(MOMENT_FACES, len(samples))
-    rows = rng.choice(len(samples), count, replace=False, p=drawing_weights(samples))
     options = TrainingOptions(
-        input_size_px=card.input_size_px, view_scales=card.view_scales
+        input_size_px=card.input_size_px, view_scales=card.view_scales, seed=SEED
     )
-    pixels = load_pixels([samples[row] for row in np.sort(rows)], options)
     reader = FeatureReader(load_keras_model(paths.model), LivenessNet)
-    features = reader.read(pixels.read(slice(None)))
-    digest = sha256_of(paths.model.read_bytes())
-    write_moments(paths.moments, second_moments(features.values), digest)
-    print(f"wrote {paths.moments}, of {len(pixels.samples)} faces")
+    moments = sum_up(reader, samples, options, shares=drawing_weights(samples))
+    write_moments(paths.moments, moments, sha256_of(paths.model.read_bytes()))
+    print(f"wrote {paths.moments}")
     return EXIT_OK
 
 

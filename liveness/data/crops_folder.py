@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Self
 
 from liveness.data.crops_table import COLUMNS, CSV_NAME, FaceCrop, row_of
-from liveness.errors import DatasetError, OutputError
+from liveness.errors import DatasetError, OutputError, reason_of
 from liveness.io.files import make_output_folder, move_new, write_atomically
 from liveness.io.locks import lock_folder
 from liveness.io.tables import ENCODING, as_written, delimiter_of
@@ -72,8 +72,7 @@ def spool_in(folder: Path) -> Iterator[Path]:
         spool = tempfile.TemporaryDirectory(dir=folder, prefix=SPOOL_PREFIX)
     except OSError as error:
         raise OutputError(
-            f"cannot write to output folder '{folder}': "
-            f"{(error.strerror or str(error)).lower()}"
+            f"cannot write to output folder '{folder}': {reason_of(error)}"
         ) from error
     with spool as name:
         yield Path(name)
@@ -99,15 +98,12 @@ class DatasetFolder:
         self._whole: bytes | None = None  # the table without a torn last line
         self._lacks_line_end = False
         make_output_folder(folder)
-        self._contents = self._read_contents()
-        self._last_number = self._highest_number()
+        self._read()
         self.saved: list[Path] = []  # crops that were added here, in order
 
     def __enter__(self) -> Self:
         self._stack.enter_context(lock_folder(self.folder))
-        # Others may have written before.
-        self._contents = self._read_contents()
-        self._last_number = self._highest_number()
+        self._read()  # others may have written before
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -141,7 +137,7 @@ class DatasetFolder:
             if isinstance(error, OSError):
                 raise OutputError(
                     f"cannot save crops in '{self.folder}': "
-                    f"{(error.strerror or str(error)).lower()}; none of "
+                    f"{reason_of(error)}; none of "
                     f"{source.rpartition('#')[0]!r} was saved"
                 ) from error
             raise
@@ -156,10 +152,10 @@ class DatasetFolder:
         Raises:
             DatasetError: If there is no such row.
         """
-        for row in self._rows():
-            if row[0] == name:
-                return tuple(row)
-        raise DatasetError(f"'{self.folder / name}' has no row in '{self._csv}'")
+        row = next((row for row in self._rows if row[0] == name), None)
+        if row is None:
+            raise DatasetError(f"'{self.folder / name}' has no row in '{self._csv}'")
+        return tuple(row)
 
     def adopt(self, row: Sequence[str], crop: Path) -> Path:
         """Take over a crop of another folder, which keeps its own until it removes it.
@@ -184,8 +180,7 @@ class DatasetFolder:
             if path is not None:
                 path.unlink(missing_ok=True)
             raise OutputError(
-                f"cannot save '{crop}' in '{self.folder}': "
-                f"{(error.strerror or str(error)).lower()}"
+                f"cannot save '{crop}' in '{self.folder}': {reason_of(error)}"
             ) from error
         finally:
             copy.unlink(missing_ok=True)
@@ -201,23 +196,16 @@ class DatasetFolder:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n", delimiter=self._delimiter)
         writer.writerow(COLUMNS)
-        writer.writerows(row for row in self._rows() if row[0] not in names)
+        writer.writerows(row for row in self._rows if row[0] not in names)
         try:
             write_atomically(self._csv, as_written(text.getvalue()).encode())
             for name in names:
                 (self.folder / name).unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(
-                f"cannot change '{self._csv}': {(error.strerror or str(error)).lower()}"
+                f"cannot change '{self._csv}': {reason_of(error)}"
             ) from error
-
-    def _rows(self) -> list[list[str]]:
-        """Return the whole rows of crops.csv."""
-        self._contents = self._read_contents()
-        if not self._csv.is_file():
-            return []
-        rows = self._parse(self._csv.read_bytes().decode(ENCODING))
-        return [row for row in rows[1:] if len(row) == len(COLUMNS)]
+        self._read()
 
     def _save(self, png: Path) -> Path:
         """Move a crop to the next number that is free."""
@@ -256,9 +244,17 @@ class DatasetFolder:
                 file.truncate(before)
                 raise
         self._lacks_line_end = False
+        self._rows += [[str(field) for field in row] for row in rows]
 
-    def _read_contents(self) -> set[str]:
-        """Read the sources in crops.csv; note a torn last line, as of a killed run."""
+    def _read(self) -> None:
+        """Read what is in the folder: the rows of crops.csv and the last number."""
+        self._rows = [row for row in self._read_table() if len(row) == len(COLUMNS)]
+        self._contents = {content_of(row[1]) for row in self._rows}
+        self._last_number = self._highest_number()
+
+    def _read_table(self) -> list[list[str]]:
+        """Read the rows of crops.csv; note a torn last line, as of a killed run."""
+        self._whole, self._lacks_line_end = None, False
         try:
             data = self._csv.read_bytes()
             whole = data[: max(data.rfind(b"\n"), data.rfind(b"\r")) + 1]
@@ -266,7 +262,7 @@ class DatasetFolder:
             rest = data[len(whole) :].decode(errors="replace")  # may end in a letter
             last = list(csv.reader([rest], delimiter=self._delimiter)) if rest else []
         except FileNotFoundError:
-            return set()
+            return []
         except OSError as error:
             raise DatasetError(f"cannot read '{self._csv}': {error}") from error
         except (UnicodeDecodeError, csv.Error) as error:
@@ -283,7 +279,7 @@ class DatasetFolder:
         is_torn = len(whole) < len(data) and not self._lacks_line_end
         self._whole = whole if is_torn else None
         rows += last if self._lacks_line_end else []
-        return {content_of(row[1]) for row in rows[1:] if len(row) == len(COLUMNS)}
+        return rows[1:]
 
     def _parse(self, text: str) -> list[list[str]]:
         """Parse the rows of a table; note what separates its columns."""

@@ -25,7 +25,7 @@ import numpy as np
 
 from liveness.constants import DEFAULT_CONFIDENCE
 from liveness.data.crops_table import FaceCrop
-from liveness.errors import ImageError, OutputError, SourceError
+from liveness.errors import ImageError, OutputError, SourceError, reason_of
 from liveness.faces.crops import CROP_SCALE, crop_face
 from liveness.faces.detector import UPSIDE_DOWN, Detection, FaceDetector
 from liveness.io.files import VIDEO_SUFFIXES
@@ -290,6 +290,5 @@ def _write_png(path: Path, image: np.ndarray) -> None:
         path.write_bytes(data)
     except OSError as error:
         raise OutputError(
-            f"cannot write crops to '{path.parent}': "
-            f"{(error.strerror or str(error)).lower()}"
+            f"cannot write crops to '{path.parent}': {reason_of(error)}"
         ) from error

@@ -3,6 +3,7 @@
 import heapq
 import itertools
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -35,7 +36,7 @@ class ScoredCrop:
     crop: np.ndarray = field(repr=False)
     scale: float = 1.0
 
-    @property
+    @cached_property
     def reason(self) -> str:
         """Why the live apps would not have judged this face; empty if they would."""
         x_min, y_min, x_max, y_max = filmed_box(self.crop)

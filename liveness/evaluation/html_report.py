@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from liveness.errors import OutputError
-from liveness.evaluation.advice import advice
 from liveness.evaluation.gallery import Gallery, ScoredCrop, encoded
 from liveness.evaluation.metrics import equal_error, threshold_for_bpcer
 from liveness.evaluation.plots import save_evaluation
@@ -47,7 +47,7 @@ class Share:
         """Share of the faces that were judged wrongly, 0 to 1."""
         return self.wrong / self.faces
 
-    @property
+    @cached_property
     def interval(self) -> tuple[float, float]:
         """Wilson's 95 % interval, as if every frame were a draw of its own."""
         from scipy.stats import binomtest
@@ -76,7 +76,6 @@ def write_report(
     evaluation: Evaluation,
     gallery: Gallery,
     *,
-    sites: Sequence[str],
     classifier: LivenessClassifier,
 ) -> Path:
     """Write the page, its figure and the pictures of the worst faces.
@@ -86,7 +85,6 @@ def write_report(
         faces: All faces that were scored.
         evaluation: The report on them.
         gallery: The worst of them.
-        sites: Site of each face; empty where there is none.
         classifier: The model that scored them; it explains the worst faces.
 
     Returns:
@@ -119,15 +117,11 @@ def write_report(
         threshold=threshold,
         evaluation=evaluation,
         rates=evaluation.rates,
-        advice=advice(
-            evaluation.rates,
-            bona_fide=evaluation.bona_fide,
-            attacks=evaluation.attacks,
-        ),
+        advice=evaluation.advice,
         figures=_figures(evaluation),
         trade_off=_trade_off(faces, threshold),
         by_attack=_shares([a or "none" for a in faces.attacks], faces, threshold),
-        by_site=_shares(sites, faces, threshold) if any(sites) else [],
+        by_site=_shares(faces.sites, faces, threshold) if any(faces.sites) else [],
         by_film=_shares(faces.sources, faces, threshold)[:MOST_ROWS],
         films=len(set(faces.sources)),
         most_rows=MOST_ROWS,

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from liveness.constants import UNCHANGED
-from liveness.errors import DatasetError
+from liveness.errors import DatasetError, reason_of
+from liveness.evaluation.advice import advice
 from liveness.evaluation.metrics import (
     ErrorRates,
     draws_of_sources,
@@ -34,12 +35,14 @@ class ScoredFaces:
         attacks: Kind of attack, empty for bona fide.
         sources: What is drawn as a whole for the intervals.
         scores: (N,) probability of bona fide.
+        sites: Site of each face, empty for a clip; nothing where it is not known.
     """
 
     paths: Sequence[str]
     attacks: Sequence[str]
     sources: Sequence[str]
     scores: np.ndarray
+    sites: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,11 @@ class Evaluation:
     def figures(self) -> dict[str, float]:
         """Every figure of the report by the name that it has there."""
         return _figures(self.rates)
+
+    @property
+    def advice(self) -> list[str]:
+        """What would help the model on these faces, the most useful first."""
+        return advice(self.rates, bona_fide=self.bona_fide, attacks=self.attacks)
 
     def as_json(self) -> dict:
         """Return all figures as JSON values; an interval that cannot be had is null."""
@@ -195,7 +203,7 @@ def read_scores(path: Path) -> ScoredFaces:
             [row[name] for row in rows] for name in SCORES_COLUMNS[:-1]
         )
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         raise DatasetError(f"cannot read '{path}': {reason}; {expected}") from error
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise DatasetError(f"'{path}' holds no scores: {expected}") from error

@@ -19,7 +19,6 @@ from liveness.errors import IdentityError
 from liveness.faces.boxes import Box, box_wh, clip_box, square_around
 
 ENCODING_LENGTH = 128  # numbers; dlib_face_recognition_resnet_model_v1
-POINTS = 68  # landmarks; order of the iBUG 300-W markup
 FIVE_POINTS_FILE = "shape_predictor_5_face_landmarks.dat"
 # dlib's networks were trained on the square boxes of its own detector. Medians of its
 # box relative to the SSD's, over 168 faces from webcams and photographs:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from liveness.errors import LivenessError, OutputError
+from liveness.errors import LivenessError, OutputError, reason_of
 
 VIDEO_SUFFIXES = (
     *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),
@@ -59,8 +59,7 @@ def check_output_files(paths: Iterable[Path], *, inputs: Iterable[Path] = ()) ->
             tempfile.TemporaryFile(dir=folder).close()
         except OSError as error:
             raise OutputError(
-                f"cannot create a file in folder '{folder}': "
-                f"{(error.strerror or str(error)).lower()}"
+                f"cannot create a file in folder '{folder}': {reason_of(error)}"
             ) from error
 
 
@@ -98,8 +97,7 @@ def make_output_folder(folder: Path) -> None:
         ) from error
     except OSError as error:
         raise OutputError(
-            f"cannot write to output folder '{folder}': "
-            f"{(error.strerror or str(error)).lower()}"
+            f"cannot write to output folder '{folder}': {reason_of(error)}"
         ) from error
 
 
@@ -251,7 +249,7 @@ def _walk_folder(
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         logger.warning("cannot read folder '%s': %s", folder, reason)
         return
     for entry in entries:

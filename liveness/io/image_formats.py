@@ -32,7 +32,6 @@ _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 _START_BYTES = 16  # Pillow recognises a format by these
 _PNG_DATA = b"IDAT"  # at byte 37 of a file with pixels and no metadata
 _PNG_END = b"IEND\xaeB`\x82"  # chunk name and checksum
-_SAME_VIEW = "Undefined"  # MPO type of the gain maps and previews that phones add
 
 _ORIENTATION = 0x0112  # EXIF tag
 _SIDEWAYS = (5, 6, 7, 8)  # its values for pictures that lie on their side

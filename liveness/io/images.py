@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from liveness.errors import ImageError, OutputError
+from liveness.errors import ImageError, OutputError, reason_of
 from liveness.io.files import list_files, write_atomically
 from liveness.io.image_formats import decode, has_others, open_picture
 
@@ -45,7 +45,7 @@ def read_image(path: Path) -> np.ndarray:
     except IsADirectoryError:
         raise ImageError(f"cannot read image '{path}': it is a folder") from None
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         raise ImageError(f"cannot read image '{path}': {reason}") from error
     return decode_image(data, name=str(path))
 

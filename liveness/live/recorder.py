@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from liveness.errors import OutputError
+from liveness.errors import OutputError, reason_of
 from liveness.live.overlay import fit_into
 from liveness.live.view import View
 from liveness.sources.ffmpeg import av
@@ -155,5 +155,5 @@ class VideoRecorder:
             width, height = self._size_wh
             raise OutputError(
                 f"cannot write video '{self._path}' of {width}x{height} pixels: "
-                f"{(error.strerror or str(error)).lower()}"
+                f"{reason_of(error)}"
             ) from error

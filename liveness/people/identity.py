@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from liveness.constants import DEFAULT_TOLERANCE
-from liveness.errors import EncodingsError, IdentityError
+from liveness.errors import EncodingsError, IdentityError, reason_of
 from liveness.faces.boxes import Box
 from liveness.faces.dlib_faces import ENCODING_LENGTH, encode_face, load_library
 from liveness.io.files import write_atomically
@@ -196,7 +196,7 @@ def load_known(path: Path) -> KnownFaces:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         raise EncodingsError(
             f"cannot read encodings file '{path}': {reason}; create it with "
             "enroll_faces.py"

@@ -19,6 +19,9 @@ from liveness.data.dataset import Sample
 from liveness.errors import ModelError
 from liveness.model.labels import FAKE, LABELS, REAL
 from liveness.training.fit import drawing_weights
+from liveness.training.moments import MOMENT_FACES, second_moments
+from liveness.training.pixels import Pixels, load_pixels
+from liveness.training.recipe import TrainingOptions
 
 STRENGTH = 0.001  # of the pull towards no change; docs/tried.md
 HOLD = 0.01  # of the pull of the faces that trained towards their old logit
@@ -44,6 +47,11 @@ class Features:
     def rows(self, chosen: np.ndarray) -> "Features":
         """Those of some pictures."""
         return Features(self.values[chosen], self.logits[chosen])
+
+    @property
+    def scores(self) -> np.ndarray:
+        """(N,) float64 probability of bona fide by the network as it is."""
+        return _sigmoid(self.logits)
 
 
 @dataclass(frozen=True)
@@ -78,21 +86,47 @@ class FeatureReader:
                 "made by another tool; start from one that train_model.py wrote"
             ) from error
 
-    def read(self, pictures: np.ndarray) -> Features:
-        """Return features of pictures.
+    def read(self, pixels: Pixels) -> Features:
+        """Return the features of all pictures.
 
         Args:
-            pictures: (N, side, side, 3 * views) uint8.
+            pixels: Of the network's size and views; read batch by batch.
         """
         values, probabilities = [], []
-        for start in range(0, len(pictures), BATCH):
-            batch = pictures[start : start + BATCH].astype(np.float32) / 255
-            value, probability = self._network(batch, training=False)
+        for start in range(0, len(pixels.samples), BATCH):
+            batch = pixels.read(slice(start, start + BATCH))
+            inputs = batch.astype(np.float32) / 255
+            value, probability = self._network(inputs, training=False)
             values.append(np.asarray(value, np.float64))
             probabilities.append(np.asarray(probability, np.float64))
         chance = np.concatenate(probabilities).clip(1e-7, 1)
         logits = np.log(chance[:, LABELS.index(REAL)] / chance[:, LABELS.index(FAKE)])
         return Features(np.concatenate(values), logits)
+
+
+def sum_up(
+    reader: FeatureReader,
+    samples: Sequence[Sample],
+    options: TrainingOptions,
+    *,
+    shares: np.ndarray | None = None,
+) -> np.ndarray:
+    """Sum up what a network sees in faces that it was trained on.
+
+    Args:
+        reader: Reads the network.
+        samples: Filmed faces that trained; at most ``MOMENT_FACES`` of them are drawn.
+        options: Their views and input size, and the seed of the draw.
+        shares: (N,) probability of drawing each; None for all alike.
+
+    Returns:
+        ``second_moments`` of the features.
+    """
+    rng = np.random.default_rng(options.seed)
+    count = min(MOMENT_FACES, len(samples))
+    rows = np.sort(rng.choice(len(samples), count, replace=False, p=shares))
+    pixels = load_pixels([samples[row] for row in rows], options)
+    return second_moments(reader.read(pixels).values)
 
 
 def fit_correction(
@@ -206,12 +240,21 @@ def choose_threshold(
     values = logit(scores)
     edges = np.unique(values)
     places = np.concatenate([[logit(threshold)], (edges[1:] + edges[:-1]) / 2])
-    errors = [
-        np.mean(values[is_real] < place) / 2 + np.mean(values[~is_real] >= place) / 2
-        for place in places
-    ]
+    errors = [mean_error(values, is_real, place) for place in places]
     costs = np.array(errors) + MOVING * np.abs(places - logit(threshold))
     return float(_sigmoid(places[np.argmin(costs)]))
+
+
+def mean_error(scores: np.ndarray, is_real: np.ndarray, threshold: float) -> float:
+    """Return the mean of the error rates of both classes, 0 to 1.
+
+    Args:
+        scores: (N,) scores, or logits with a threshold among them.
+        is_real: (N,) bool, whether each is bona fide.
+        threshold: Least score that counts as bona fide.
+    """
+    refused, passed = scores[is_real] < threshold, scores[~is_real] >= threshold
+    return float(refused.mean() / 2 + passed.mean() / 2)
 
 
 def logit(chance: np.ndarray | float) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from liveness.errors import ModelError
+from liveness.errors import ModelError, reason_of
 from liveness.io.files import write_atomically
 
 _EARLY_STOPPING = ("wait", "best", "best_epoch")  # what it counts
@@ -153,6 +153,6 @@ class Checkpoint(keras.callbacks.Callback):
                     "cannot write the checkpoint '%s' (%s): training goes on "
                     "without it",
                     self.path,
-                    (error.strerror or str(error)).lower(),
+                    reason_of(error),
                 )
             self._has_failed = True

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from liveness.constants import LITE0_TRUNK
-from liveness.errors import ModelError
+from liveness.errors import ModelError, reason_of
 
 if TYPE_CHECKING:
     import keras
@@ -55,7 +55,7 @@ def read_lite0_weights() -> dict[str, np.ndarray]:
     except OSError as error:
         raise ModelError(
             f"cannot read the pretrained weights '{path}': "
-            f"{(error.strerror or str(error)).lower()}; {ADVICE} --force-reinstall"
+            f"{reason_of(error)}; {ADVICE} --force-reinstall"
         ) from error
     if hashlib.sha256(data).hexdigest() != SHA256:
         raise ModelError(

@@ -1,7 +1,6 @@
 """Adapt a trained model to one camera with a few faces of it."""
 
 import dataclasses
-import itertools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,6 @@ import numpy as np
 from liveness.data.dataset import (
     Sample,
     describe,
-    files_of,
     read_dataset,
     require_both_labels,
     without_sites,
@@ -22,17 +20,18 @@ from liveness.model.card import ModelCard, read_card, sha256_of
 from liveness.model.keras_files import import_keras, load_keras_model
 from liveness.model.labels import LABELS, REAL, read_label_encoder
 from liveness.model.loading import check_model
-from liveness.model.paths import (
-    ModelPaths,
-    check_output_paths,
-    find_model,
-    shipped_model,
-)
+from liveness.model.paths import ModelPaths, find_model, shipped_model
 from liveness.model.saving import save_trained_model
 from liveness.training.moments import read_moments, write_moments
 from liveness.training.pixels import Pixels, load_pixels
 from liveness.training.recipe import TrainingOptions
-from liveness.workflow.train import Judged, Outcome, TrainingFiles
+from liveness.workflow.train import (
+    Judged,
+    Outcome,
+    TrainingFiles,
+    check_outputs,
+    draw_confusion,
+)
 
 LEAST_FACES = 10  # of a class; fewer say nothing of a camera
 
@@ -69,9 +68,7 @@ def adapt_model(
         OutputError: If a result could not be written.
     """
     base = find_model(start_from or shipped_model().model, None)
-    inputs = itertools.chain(base.files, files_of(files.dataset))
-    paths = ModelPaths(files.model, files.label_encoder)
-    check_output_paths(paths, *files.figures, inputs=inputs)
+    check_outputs(files, *base.files)
     card = _card_to_adapt(base)
     samples = without_sites(read_dataset(files.dataset), never_train)
     _require_enough(samples, simulate_attacks=simulate_attacks)
@@ -94,7 +91,7 @@ def adapt_model(
     faces = load_pixels(samples, options, simulate_attacks=simulate_attacks)
     trained_on = describe(faces.samples)
     logger.info("adapting to %s", trained_on)
-    features = FeatureReader(model, architecture).read(faces.read(slice(None)))
+    features = FeatureReader(model, architecture).read(faces)
     moments = read_moments(base.moments, card.model_sha256)
     if moments is None:
         logger.warning(
@@ -122,11 +119,7 @@ def adapt_model(
     written = save_trained_model(model, files.model, files.label_encoder, adapted)
     if moments is not None:  # the features are those of the model started from
         write_moments(written.moments, moments, sha256_of(written.model.read_bytes()))
-    if files.confusion_matrix:
-        from liveness.evaluation.plots import save_confusion_matrix
-
-        accepted = judged.scores >= rates.threshold
-        save_confusion_matrix(files.confusion_matrix, judged.is_bona_fide, accepted)
+    draw_confusion(files, judged)
     return Outcome(written, judged, rates, faces.skipped)
 
 

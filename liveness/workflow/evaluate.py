@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +51,9 @@ class FaceFiles:
     detector: Path = DEFAULT_DETECTOR
     jobs: int = 1
 
+    @cached_property
     def clips(self) -> dict[Path, str]:
-        """Return each video and picture of ``real`` and ``fake``, and its attack.
+        """The attack of each video and picture of ``real`` and ``fake``.
 
         Raises:
             DatasetError: If one is missing, is given as both, or holds face crops.
@@ -73,7 +75,7 @@ class FaceFiles:
 
     def files(self) -> Iterator[Path]:
         """Return all that is read, which no result may replace."""
-        return itertools.chain(self.clips(), files_of(self.dataset))
+        return itertools.chain(self.clips, files_of(self.dataset))
 
 
 @dataclass(frozen=True)
@@ -94,14 +96,12 @@ class Measurement:
     Attributes:
         faces: All faces with their scores.
         evaluation: The report.
-        sites: Site of each face; empty for a clip.
         gallery: The faces with the worst scores.
         classifier: The model.
     """
 
     faces: ScoredFaces
     evaluation: Evaluation
-    sites: Sequence[str]
     gallery: Gallery
     classifier: LivenessClassifier
 
@@ -116,7 +116,6 @@ class Measurement:
             self.faces,
             self.evaluation,
             self.gallery,
-            sites=self.sites,
             classifier=self.classifier,
         )
 
@@ -148,7 +147,7 @@ def evaluate_model(
         DatasetError: If there is no real or no fake face, or a file is not readable.
         ModelError: If the model cannot be loaded, or has no card to calibrate.
     """
-    clips = files.clips()
+    clips = files.clips
     samples = read_dataset(files.dataset) if files.dataset else []
     _require_both([*clips.values(), *(sample.attack for sample in samples)])
     if clips:
@@ -161,10 +160,9 @@ def evaluate_model(
     crops = itertools.chain(
         _dataset_crops(samples, scale), _clip_crops(clips, files, scale)
     )
-    gallery, sites = Gallery(), []
-    watched = _watched(crops, sites)
+    gallery = Gallery()
     faces, changed = score_faces(
-        watched, classifier, CHANGES if changes else {}, gallery=gallery
+        crops, classifier, CHANGES if changes else {}, gallery=gallery
     )
     threshold = classifier.threshold
     if calibration:
@@ -176,16 +174,7 @@ def evaluate_model(
             inputs=[*files.dataset, *files.real, *files.fake],
         )
     evaluation = evaluate(faces, threshold=threshold, changed=changed)
-    return Measurement(faces, evaluation, sites, gallery, classifier)
-
-
-def _watched(
-    crops: Iterable["FaceToScore"], sites: list[str]
-) -> Iterator["FaceToScore"]:
-    """Yield the crops as they are; notes the site of each."""
-    for face in crops:
-        sites.append(face.site)
-        yield face
+    return Measurement(faces, evaluation, gallery, classifier)
 
 
 @dataclass(frozen=True)
@@ -222,22 +211,22 @@ def score_faces(
     Raises:
         DatasetError: If there is no real or no fake face.
     """
-    rows: list[tuple[str, str, str]] = []
+    rows: list[tuple[str, str, str, str]] = []
     scores: list[np.ndarray] = []
     changed: dict[str, list[np.ndarray]] = {name: [] for name in changes}
     crops = iter(crops)
     # Some at a time: all crops of a large dataset do not fit into memory.
     while batch := list(itertools.islice(crops, BATCH)):
-        rows += [(face.path, face.attack, face.source) for face in batch]
+        rows += [(face.path, face.attack, face.source, face.site) for face in batch]
         scores.append(classifier.score_crops([face.crop for face in batch]))
         if gallery:
             _offer(gallery, batch, scores[-1])
         for name, change in changes.items():
             pictures = [change(face.crop) for face in batch]
             changed[name].append(classifier.score_crops(pictures))
-    _require_both(attack for _, attack, _ in rows)
-    paths, attacks, sources = zip(*rows, strict=True)
-    faces = ScoredFaces(paths, attacks, sources, _joined(scores))
+    _require_both(attack for _, attack, *_ in rows)
+    paths, attacks, sources, sites = zip(*rows, strict=True)
+    faces = ScoredFaces(paths, attacks, sources, _joined(scores), sites)
     return faces, {name: _joined(parts) for name, parts in changed.items()}
 
 

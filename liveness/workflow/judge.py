@@ -49,6 +49,21 @@ class Judging:
     name_fakes: bool = False
 
 
+@dataclass(frozen=True)
+class JudgingParts:
+    """What ``Judging`` names, loaded.
+
+    Attributes:
+        classifier: Scores faces.
+        detector: Finds faces.
+        identifier: Names faces; None names nobody.
+    """
+
+    classifier: LivenessClassifier
+    detector: FaceDetector
+    identifier: "FaceIdentifier | None"
+
+
 class PictureJudge:
     """Detects, scores and names the faces of still pictures.
 
@@ -105,10 +120,29 @@ class PictureJudge:
 
 
 def load_judge(judging: Judging, *, must_know: str | None = None) -> PictureJudge:
-    """Load what judges pictures.
+    """Load a judge of pictures.
 
     Args:
-        judging: With what.
+        judging: What faces are judged with.
+        must_know: A person who has to be among the known people.
+
+    Raises:
+        LivenessError: If a file is missing, damaged or unsafe.
+    """
+    parts = load_parts(judging, must_know=must_know)
+    return PictureJudge(
+        parts.classifier,
+        parts.detector,
+        parts.identifier,
+        name_fakes=judging.name_fakes,
+    )
+
+
+def load_parts(judging: Judging, *, must_know: str | None = None) -> JudgingParts:
+    """Load the model, the detector and the known people.
+
+    Args:
+        judging: What faces are judged with.
         must_know: A person who has to be among the known people.
 
     Raises:
@@ -122,21 +156,15 @@ def load_judge(judging: Judging, *, must_know: str | None = None) -> PictureJudg
             judging.known, judging.tolerance, must_know=must_know
         )
     with ThreadPoolExecutor(1) as pool:  # both load outside Python's lock, mostly
-        loading = pool.submit(load_classifier, judging)
+        loading = pool.submit(
+            LivenessClassifier.load,
+            judging.model,
+            judging.label_encoder,
+            threshold=judging.threshold,
+        )
         detector = FaceDetector(judging.detector, confidence=judging.confidence)
         classifier = loading.result()
-    return PictureJudge(classifier, detector, identifier, name_fakes=judging.name_fakes)
-
-
-def load_classifier(judging: Judging) -> LivenessClassifier:
-    """Load the model.
-
-    Raises:
-        ModelError: If a file of it is missing, damaged, unsafe or of another model.
-    """
-    return LivenessClassifier.load(
-        judging.model, judging.label_encoder, threshold=judging.threshold
-    )
+    return JudgingParts(classifier, detector, identifier)
 
 
 def judge_picture(

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TextIO
 
 from liveness.constants import ONCE_LIMIT_S
-from liveness.faces.detector import FaceDetector
 from liveness.io.files import check_output_files, make_output_folder
 from liveness.live.lines import Decisions, EventLines, FrameLines, save_snapshot
 from liveness.live.loop import LiveSummary, run_live
@@ -17,9 +16,9 @@ from liveness.live.tracks import FaceTracks
 from liveness.live.view import Output, View
 from liveness.model.paths import find_model
 from liveness.model.verdicts import FaceVerdict
-from liveness.people.checks import PersonChecks, load_identifier
+from liveness.people.checks import PersonChecks
 from liveness.sources.frames import FrameSource
-from liveness.workflow.judge import Judging, load_classifier
+from liveness.workflow.judge import Judging, load_parts
 
 logger = logging.getLogger(__name__)
 
@@ -110,17 +109,18 @@ def judge_live(
         LivenessError: If the model, the detector, the source or an output fails.
     """
     _check_outputs(judging, outputs, file)
-    identifier = load_identifier(judging.known, judging.tolerance)
+    parts = load_parts(judging)
     checks = None
-    if identifier or challenge:
+    if parts.identifier or challenge:
         checks = PersonChecks(
-            identifier, name_fakes=judging.name_fakes, challenge=challenge
+            parts.identifier, name_fakes=judging.name_fakes, challenge=challenge
         )
-    detector = FaceDetector(judging.detector, confidence=judging.confidence)
-    classifier = load_classifier(judging)
-    logger.info("%s", classifier.description)
+    logger.info("%s", parts.classifier.description)
     tracks = FaceTracks(
-        detector, classifier, checks=checks, upside_down=detector.are_upside_down
+        parts.detector,
+        parts.classifier,
+        checks=checks,
+        upside_down=parts.detector.are_upside_down,
     )
     if once and time_limit_s is None:
         time_limit_s = ONCE_LIMIT_S
@@ -131,7 +131,7 @@ def judge_live(
             lambda frame: tracks.update(frame.image, frame.time_s),
             # Last, so that the others have the decisive picture.
             [*opened, first] if once else opened,
-            threshold=classifier.threshold,
+            threshold=parts.classifier.threshold,
             time_limit_s=time_limit_s,
         )
     return LiveRun(summary, source.is_live, first.face)

@@ -33,14 +33,12 @@ from liveness.model.card import ModelCard, sha256_of
 from liveness.model.keras_files import import_keras
 from liveness.model.paths import ModelPaths, check_output_paths
 from liveness.model.saving import save_trained_model
-from liveness.training.moments import MOMENT_FACES, second_moments, write_moments
+from liveness.training.moments import write_moments
 from liveness.training.pixels import Pixels, load_pixels
 from liveness.training.recipe import TrainingOptions
 
 if TYPE_CHECKING:
     import keras
-
-    from liveness.training.adaptation import FeatureReader
 
 CHECKPOINT_SUFFIX = ".checkpoint.npz"  # in place of the model's; one per network
 IMBALANCE = 1.5  # of one class's faces over the other's, from which a warning says so
@@ -141,7 +139,7 @@ def train_model(
         ModelError: If pretrained weights or a package are missing, or a checkpoint is
             of another training.
     """
-    _check_outputs(files, threshold_from)
+    check_outputs(files, *filter(None, [threshold_from]))
     scored = threshold_from and read_scores(threshold_from)
     samples = without_sites(read_dataset(files.dataset), never_train)
     if not options.simulate_attacks:
@@ -150,7 +148,7 @@ def train_model(
     if scored:
         _check_sites(scored, samples)
     import_keras()  # first, and without TensorFlow's start-up notes
-    from liveness.training.adaptation import FeatureReader
+    from liveness.training.adaptation import FeatureReader, sum_up
     from liveness.training.fit import remove_checkpoints, train_average
 
     if scored:
@@ -174,20 +172,31 @@ def train_model(
     card = _card_of(options, judged, rates, trained_on)
     paths = save_trained_model(model, files.model, files.label_encoder, card)
     if options.networks == 1:
-        features = FeatureReader(model, architecture)
-        _write_moments(paths, features, training.samples, options)
+        filmed = [sample for sample in training.samples if not sample.is_simulated]
+        moments = sum_up(FeatureReader(model, architecture), filmed, options)
+        write_moments(paths.moments, moments, sha256_of(paths.model.read_bytes()))
     remove_checkpoints(checkpoint, options.networks)
-    _save_figures(files, histories, judged, rates.threshold)
+    if files.plot:
+        from liveness.evaluation.plots import save_history
+
+        save_history(files.plot, histories)
+    draw_confusion(files, judged)
     parts = [pixels for pixels in (training, validation) if pixels]
     skipped = [reason for pixels in parts for reason in pixels.skipped]
     return Outcome(paths, judged, rates, skipped)
 
 
-def _check_outputs(files: TrainingFiles, threshold_from: Path | None) -> None:
-    """Check that the results can be written and replace nothing that is read."""
-    inputs = files_of(files.dataset)
-    if threshold_from:
-        inputs = itertools.chain([threshold_from], inputs)
+def check_outputs(files: TrainingFiles, *others: Path) -> None:
+    """Check that the results can be written and replace nothing that is read.
+
+    Args:
+        files: What is read and written.
+        *others: What is read besides.
+
+    Raises:
+        OutputError: If a result cannot be written, or would replace an input.
+    """
+    inputs = itertools.chain(others, files_of(files.dataset))
     paths = ModelPaths(files.model, files.label_encoder)
     check_output_paths(paths, *files.figures, inputs=inputs)
 
@@ -286,35 +295,12 @@ def _judge_elsewhere(faces: ScoredFaces) -> Judged:
     return Judged(faces.scores, faces.attacks, threshold, rule, note, "sites left out")
 
 
-def _write_moments(
-    paths: ModelPaths,
-    reader: "FeatureReader",
-    samples: Sequence[Sample],
-    options: TrainingOptions,
-) -> None:
-    """Sum up what the network sees in faces that trained, to adapt it later."""
-    filmed = [sample for sample in samples if not sample.is_simulated]
-    rng = np.random.default_rng(options.seed)
-    rows = rng.choice(len(filmed), min(MOMENT_FACES, len(filmed)), replace=False)
-    pixels = load_pixels([filmed[row] for row in np.sort(rows)], options)
-    features = reader.read(pixels.read(slice(None)))
-    digest = sha256_of(paths.model.read_bytes())
-    write_moments(paths.moments, second_moments(features.values), digest)
-
-
-def _save_figures(
-    files: TrainingFiles,
-    histories: Sequence[dict[str, list[float]]],
-    judged: Judged,
-    threshold: float,
-) -> None:
-    """Draw what is wanted."""
-    from liveness.evaluation.plots import save_confusion_matrix, save_history
-
-    if files.plot:
-        save_history(files.plot, histories)
+def draw_confusion(files: TrainingFiles, judged: Judged) -> None:
+    """Draw the confusion matrix if it is wanted."""
     if files.confusion_matrix:
-        accepted = judged.scores >= threshold
+        from liveness.evaluation.plots import save_confusion_matrix
+
+        accepted = judged.scores >= judged.threshold
         save_confusion_matrix(files.confusion_matrix, judged.is_bona_fide, accepted)
 
 
