@@ -1,5 +1,6 @@
 # make demo    set up, then verdicts on the example pictures and videos
 # make test    set up, then the tests
+# make test-web  set up the web app, too, then its tests in a browser
 # make lint    set up, then ruff
 # make bench   set up, then how fast it is, in about twenty minutes
 # make clean   remove the environment
@@ -16,9 +17,10 @@ SHIPPED := -m models/liveness.h5 -l models/label_encoder.pickle
 # Stamps: what is installed already is not installed again.
 INSTALLED := $(VENV)/.installed
 DEV_INSTALLED := $(VENV)/.dev-installed
+WEB_INSTALLED := $(VENV)/.web-installed
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench system-libraries test-screen clean
+.PHONY: demo test test-web lint bench system-libraries test-screen clean
 
 demo: $(INSTALLED) system-libraries
 	@echo "== pictures: two portraits as they are, and shown on a phone and a print"
@@ -30,7 +32,10 @@ demo: $(INSTALLED) system-libraries
 	@echo "== to go on with README.md: . $(BIN)/activate"
 
 test: $(DEV_INSTALLED) system-libraries test-screen
-	$(BIN)/python -m pytest -q -ra
+	$(BIN)/python -m pytest -q -ra --ignore tests/web
+
+test-web: $(DEV_INSTALLED) $(WEB_INSTALLED) system-libraries test-screen
+	$(BIN)/python -m pytest -q -ra tests/web
 
 lint: $(DEV_INSTALLED)
 	$(BIN)/ruff check .
@@ -57,6 +62,10 @@ $(DEV_INSTALLED): requirements-dev.txt $(INSTALLED)
 	$(BIN)/python -m pip install -q -r requirements-dev.txt
 	@touch $@
 
+$(WEB_INSTALLED): requirements-web.txt $(INSTALLED)
+	$(BIN)/python -m pip install -q -r requirements-web.txt
+	@touch $@
+
 # OpenCV needs two libraries that a slim Linux image lacks. Root gets them here,
 # anybody else is told.
 system-libraries: $(INSTALLED)
@@ -68,15 +77,17 @@ system-libraries: $(INSTALLED)
 	  fi; \
 	  $(BIN)/python -c 'import cv2'; }
 
-# The tests of the window need a virtual screen and those of the report a browser;
+# The tests of the window need a virtual screen, those of the report and the web app a
+# browser;
 # without them they are skipped.
 test-screen:
-	@{ command -v Xvfb && command -v xdotool && command -v chromium; } >/dev/null || { \
+	@{ command -v Xvfb && command -v xdotool && command -v chromium && command -v chromedriver; } >/dev/null || { \
 	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-	    echo "installing xvfb, xdotool and chromium for tests"; \
+	    echo "installing xvfb, xdotool, chromium and chromium-driver for tests"; \
 	    { apt-get update -qq && \
-	      apt-get install -y -qq --no-install-recommends xvfb xdotool chromium; } || \
+	      apt-get install -y -qq --no-install-recommends \
+	        xvfb xdotool chromium chromium-driver; } || \
 	    echo "that failed: the tests that need them will be skipped"; \
 	  else \
-	    echo "no Xvfb, xdotool or chromium: the tests that need them will be skipped"; \
+	    echo "no Xvfb, xdotool, chromium or chromedriver: the tests that need them will be skipped"; \
 	  fi; }

@@ -11,6 +11,7 @@
 ``evaluation``  ISO/IEC 30107-3 rates, reports, figures, sites left out
 ``people``      known people, and challenges
 ``live``        the loop of the live apps, tracks and outputs
+``web``         the web app: accounts, face checks, pages, and what protects them
 ``workflow``    what the scripts do, as functions with plain arguments
 ``cli``         options, exit codes, failures as one line
 ==============  =====================================================================
@@ -18,7 +19,7 @@
 Beside them: ``constants`` (values that many share), ``errors`` (what a user can cause),
 ``processes`` (logging, workers, memory of this process) and ``progress``.
 
-Imports go one way, from the scripts down: cli, workflow, live and evaluation, people
+Imports go one way, from the scripts down: cli, web, workflow, live and evaluation, people
 and training, data and simulation, model, faces and sources, io. ``lint-imports`` keeps
 it so; the contract stands in ``pyproject.toml``. Each room's docstring names its
 modules. To use the package from Python, see ``docs/python.md``.

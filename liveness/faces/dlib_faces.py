@@ -7,6 +7,7 @@ import functools
 import importlib
 import importlib.util
 import logging
+import threading
 import warnings
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +27,8 @@ SQUARE_OVER_HEIGHT = 0.82  # side of the square over the height of the SSD's box
 SQUARE_DOWN = 0.07  # downward shift of its centre over that height
 REGION_SCALE = 2.5  # side of the region passed to dlib over the square's side
 
+_encoder = threading.Lock()  # the network keeps its activations: one face at a time
+
 logger = logging.getLogger(__name__)
 
 
@@ -44,7 +47,9 @@ def encode_face(image: np.ndarray, box: Box) -> np.ndarray:
         ValueError: If the box is empty or lies outside the image.
     """
     region_rgb, square, _ = _region(image, box)
-    return load_library().face_encodings(region_rgb, [_css(square)])[0]
+    library = load_library()
+    with _encoder:
+        return library.face_encodings(region_rgb, [_css(square)])[0]
 
 
 def find_landmarks(image: np.ndarray, box: Box) -> np.ndarray:

@@ -1,6 +1,8 @@
 """Put the web application together."""
 
 import logging
+import math
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +11,11 @@ from flask import Flask, Response, jsonify, render_template, request
 from flask_login import LoginManager
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.exceptions import (
+    HTTPException,
+    InternalServerError,
+    SecurityError,
+)
 
 from liveness.errors import OutputError
 from liveness.web.database import Account, database_url, db
@@ -19,7 +25,7 @@ from liveness.web.pages import pages
 from liveness.web.security import csrf, limiter, secret_key, set_headers
 from liveness.web.uploads import MAX_BYTES
 
-STAY = timedelta(hours=1)  # without a request, after which one has to log in again
+STAY = timedelta(hours=1)  # after which one has to log in again
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 logger = logging.getLogger(__name__)
@@ -102,7 +108,7 @@ def _set_up_errors(app: Flask) -> None:
     """Answer every failure by one sentence, as a page or as JSON."""
 
     @app.errorhandler(Exception)
-    def tell(error: Exception) -> tuple[Response | str, int]:
+    def tell(error: Exception) -> tuple[Response | str, int, dict[str, str]]:
         if not isinstance(error, HTTPException):
             logger.error("%s %s", request.method, request.path, exc_info=error)
             error = InternalServerError()
@@ -113,6 +119,15 @@ def _set_up_errors(app: Flask) -> None:
             429: "Too many attempts. Wait a while, then try again.",
             500: "Something went wrong here. It is in the server's log.",
         }.get(error.code, error.name)
+        headers = {"Retry-After": str(_wait_s())} if error.code == 429 else {}
+        if isinstance(error, SecurityError):  # of a host that no page can link to
+            return text, error.code, headers
         if request.blueprint == "frames":
-            return jsonify(state="error", message=text), error.code
-        return render_template("message.html", message=text), error.code
+            return jsonify(state="error", message=text), error.code, headers
+        return render_template("message.html", message=text), error.code, headers
+
+
+def _wait_s() -> int:
+    """Return the whole seconds until the rate limit in force admits a request."""
+    limit = limiter.current_limit
+    return max(1, math.ceil(limit.reset_at - time.time())) if limit else 1

@@ -77,7 +77,6 @@ def _let_in(account: Account, result: str) -> None:
     """Begin a fresh session of the account: nothing of the one before is kept."""
     accounts.note_attempt(account, address(), result)
     session.clear()
-    session.permanent = True
     login_user(account)
 
 

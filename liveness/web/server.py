@@ -1,5 +1,6 @@
 """Serve the web application by HTTP or HTTPS until it is ended."""
 
+import re
 import socket
 import ssl
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from cheroot.ssl.builtin import BuiltinSSLAdapter
 from liveness.errors import OutputError, reason_of
 
 THREADS = 16  # a request takes one: ten checks, and pages beside them
+KEPT_OPEN = 100  # connections between requests; a new one for each frame takes longer
 TIMEOUT_S = 10  # for a browser that stops in the middle of a request
 
 
@@ -52,6 +54,7 @@ def serve(
         timeout=TIMEOUT_S,
         server_name="liveness",
     )
+    server.keep_alive_conn_limit = KEPT_OPEN
     if address.certificate is not None:
         server.ssl_adapter = _adapter(address)
     try:
@@ -102,6 +105,6 @@ def _adapter(address: Address) -> BuiltinSSLAdapter:
 
 
 def _cause(error: OSError) -> str:
-    """Return why a port cannot be used; cheroot's own error has it as its cause."""
-    causes = [one for one in (error.__cause__, error.__context__) if one]
-    return reason_of(next((e for e in causes if isinstance(e, OSError)), error))
+    """Return why a port cannot be used; cheroot wraps it into a sentence of its own."""
+    wrapped = re.search(r"\[errno -?\d+\] ([^)]+)", reason_of(error))
+    return wrapped[1] if wrapped else reason_of(error)

@@ -1,0 +1,157 @@
+"""A server as a process, and films for a browser's camera."""
+
+import contextlib
+import itertools
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import requests
+
+from liveness.constants import ROOT
+from liveness.sources.video_file import VideoFile
+
+MODEL = ["-m", str(ROOT / "models/liveness.h5")]
+PASSWORD = "correct horse"
+
+
+@dataclass
+class Server:
+    """A running ``liveness_app_web.py``."""
+
+    url: str
+    folder: Path
+    process: subprocess.Popen
+    options: list[str]
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "web.sqlite"
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+
+def start_server(folder: Path, *options: str, port: int = 0) -> Server:
+    command = [sys.executable, ROOT / "liveness_app_web.py", *MODEL]
+    command += ["--port", str(port), "--database", folder / "web.sqlite", *options]
+    with (folder / "log").open("a") as log:
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            cwd=folder,
+        )
+    line = process.stdout.readline()
+    found = re.match(r"open (https?://\S+)", line)
+    assert found, (line, (folder / "log").read_text())
+    return Server(found[1], folder, process, list(options))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def stop_server(server: Server) -> int:
+    server.process.send_signal(signal.SIGTERM)
+    code = server.process.wait(30)
+    server.process.stdout.close()
+    return code
+
+
+@contextlib.contextmanager
+def running(folder: Path, *options: str):
+    server = start_server(folder, *options)
+    try:
+        yield server
+    finally:
+        stop_server(server)
+
+
+def write_film(path: Path, frames: list[np.ndarray]) -> Path:
+    """Write pictures as Chromium's camera takes them: JPEG after JPEG, in a circle."""
+    path.write_bytes(b"".join(jpeg(frame) for frame in frames))
+    return path
+
+
+def frames_of(video: Path) -> list[np.ndarray]:
+    with VideoFile(video) as source:
+        return [frame.image for frame in iter(source.read, None)]
+
+
+def jpeg(image: np.ndarray, *, quality: int = 92) -> bytes:
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    return cv2.imencode(".jpg", image, options)[1].tobytes()
+
+
+def wait_for(condition, limit_s=40):
+    """Wait until something is true; returns it."""
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(0.1)
+    raise AssertionError(f"not within {limit_s} s")
+
+
+class Visitor:
+    """A browser's session without a browser: cookies, forms and frames."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.session = requests.Session()
+        self.session.verify = False
+
+    def get(self, path: str = "/", **options) -> requests.Response:
+        return self.session.get(self.url + path, timeout=30, **options)
+
+    def token(self, path: str = "/limits") -> str:
+        return re.search(r'csrf-token" content="([^"]+)', self.get(path).text)[1]
+
+    def post(self, path: str, **fields: str) -> requests.Response:
+        data = {"csrf_token": self.token(), **fields}
+        return self.session.post(self.url + path, data=data, timeout=30)
+
+    def sign_up(self, name: str, password: str = PASSWORD) -> str:
+        """Send the form; returns the path that frames go to."""
+        page = self.post("/signup", name=name, password=password, consent="y")
+        return frames_path(page.text)
+
+    def log_in(self, name: str, password: str = PASSWORD) -> requests.Response:
+        return self.post("/login", name=name, password=password)
+
+    def begin_try(self) -> str:
+        return self.post("/try").json()["url"]
+
+    def frame(self, path: str, data: bytes, **headers: str) -> requests.Response:
+        headers = {"Content-Type": "image/jpeg", "X-CSRFToken": self.token(), **headers}
+        return self.session.post(self.url + path, data, headers=headers, timeout=30)
+
+    def film(self, path: str, frames: list[bytes]) -> dict:
+        """Send frames until the check is over; returns the last answer."""
+        headers = {"Content-Type": "image/jpeg", "X-CSRFToken": self.token()}
+        for data in itertools.islice(itertools.cycle(frames), 500):
+            answer = self.session.post(
+                self.url + path, data, headers=headers, timeout=30
+            ).json()
+            if answer["state"] != "looking":
+                return answer
+            time.sleep(0.08)
+        raise AssertionError(answer)
+
+
+def frames_path(page: str) -> str:
+    found = re.search(r'data-url="(/check/[^"]+)"', page)
+    assert found, page
+    return found[1]
