@@ -19,8 +19,8 @@
 Beside them: ``constants`` (values that many share), ``errors`` (what a user can cause),
 ``processes`` (logging, workers, memory of this process) and ``progress``.
 
-Imports go one way, from the scripts down: cli, web, workflow, live and evaluation, people
-and training, data and simulation, model, faces and sources, io. ``lint-imports`` keeps
-it so; the contract stands in ``pyproject.toml``. Each room's docstring names its
+Imports go one way, from the scripts down: cli, web, workflow, live and evaluation,
+people and training, data and simulation, model, faces and sources, io. ``lint-imports``
+keeps it so; the contract stands in ``pyproject.toml``. Each room's docstring names its
 modules. To use the package from Python, see ``docs/python.md``.
 """
