@@ -27,7 +27,7 @@ class Prediction:
 
 
 class LivenessClassifier:
-    """A loaded model with its threshold; not for use by two threads at once."""
+    """A loaded model with its threshold; several threads may use it."""
 
     def __init__(
         self,

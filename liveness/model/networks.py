@@ -1,5 +1,6 @@
 """Networks that are ready to run: in ONNX Runtime, or in Keras."""
 
+import threading
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -58,13 +59,15 @@ class RuntimeNetwork:
 
 
 class KerasNetwork:
-    """A Keras model; needs TensorFlow."""
+    """A Keras model; needs TensorFlow. Threads wait for each other."""
 
     runtime = "TensorFlow"
 
     def __init__(self, model: "keras.Model") -> None:
         self._model = model
+        self._lock = threading.Lock()  # Keras builds its function on the first call
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """See Network."""
-        return np.asarray(self._model.predict_on_batch(batch))
+        with self._lock:
+            return np.asarray(self._model.predict_on_batch(batch))

@@ -3,20 +3,22 @@
 import logging
 import secrets
 from collections.abc import Sequence
+from datetime import timedelta
 
 import numpy as np
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 
 from liveness.errors import IdentityError
 from liveness.people.identity import KnownFaces, checked_name
-from liveness.web.database import Account, Attempt, Encoding, db
+from liveness.web.database import Account, Attempt, Encoding, db, now
 
 LEAST_PASSWORD = 8  # characters; NIST SP 800-63B-4, 3.1.1.2, for one of two factors
 MOST_PASSWORD = 128  # characters; a longer one would only cost time
 SHOWN_ATTEMPTS = 10
+KEPT = timedelta(days=90)  # of attempts
 
 # The parameters are those that argon2-cffi takes from RFC 9106, for little memory.
 _hasher = PasswordHasher()
@@ -93,11 +95,19 @@ def faces_of(account: Account) -> KnownFaces:
     return KnownFaces((account.name,) * len(values), np.array(values))
 
 
-def note_attempt(account: Account, address: str, result: str) -> None:
-    """Add an attempt to the account's log."""
-    db.session.add(Attempt(account_id=account.id, address=address, result=result))
+def note_attempt(account: Account | None, address: str, result: str) -> None:
+    """Add an attempt to the log, and drop those older than ``KEPT``.
+
+    Args:
+        account: Whose; None for a name that nobody has, which must take as long.
+        address: Network address that it came from.
+        result: As in ``Attempt``.
+    """
+    number = None if account is None else account.id
+    db.session.execute(delete(Attempt).where(Attempt.at < now() - KEPT))
+    db.session.add(Attempt(account_id=number, address=address, result=result))
     db.session.commit()
-    logger.info("account %d: %s, from %s", account.id, result, address)
+    logger.info("account %s: %s, from %s", number or "unknown", result, address)
 
 
 def end_sessions(account: Account) -> None:

@@ -22,7 +22,13 @@ from liveness.web.database import Account, database_url, db
 from liveness.web.face_checks import FaceChecks, Tools
 from liveness.web.frames import frames
 from liveness.web.pages import pages
-from liveness.web.security import csrf, limiter, secret_key, set_headers
+from liveness.web.security import (
+    csrf,
+    limiter,
+    refuse_streams,
+    secret_key,
+    set_headers,
+)
 from liveness.web.uploads import MAX_BYTES
 
 STAY = timedelta(hours=1)  # after which one has to log in again
@@ -77,6 +83,7 @@ def create_app(
     app.extensions["liveness_checks"] = checks or FaceChecks()
     csrf.init_app(app)
     limiter.init_app(app)
+    refuse_streams(app)
     set_headers(app)
     _set_up_login(app)
     _set_up_errors(app)

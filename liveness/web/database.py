@@ -70,13 +70,14 @@ class Attempt(db.Model):
     """An attempt to get into an account, without any picture.
 
     Attributes:
+        account_id: None for a name that nobody has.
         at: In UTC.
         address: Network address that it came from.
         result: ``signed up``, ``let in``, ``wrong password`` or ``face refused``.
     """
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    account_id: Mapped[int] = mapped_column(ForeignKey(Account.id), index=True)
+    account_id: Mapped[int | None] = mapped_column(ForeignKey(Account.id), index=True)
     at: Mapped[datetime] = mapped_column(default=now)
     address: Mapped[str] = mapped_column(String(64))
     result: Mapped[str] = mapped_column(String(32))

@@ -94,8 +94,7 @@ def log_in() -> str | Redirect | tuple[str, int]:
         return render_template("login.html", form=form)
     account = accounts.account_of(form.name.data)
     if not accounts.has_password(account, form.password.data):
-        if account:
-            accounts.note_attempt(account, address(), "wrong password")
+        accounts.note_attempt(account, address(), "wrong password")
         return render_template("login.html", form=form, wrong=WRONG), 401
     begin(LogIn(tools(), account.id, accounts.faces_of(account)))
     return redirect(url_for("pages.face"))

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from flask import Flask, Response, request
+from flask import Flask, Response, abort, request
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_wtf import CSRFProtect
@@ -63,6 +63,21 @@ def set_headers(app: Flask) -> None:
             response.headers["Cache-Control"] = "no-store"
         if app.config["SESSION_COOKIE_SECURE"]:
             response.headers["Strict-Transport-Security"] = "max-age=31536000"
+        return response
+
+
+def refuse_streams(app: Flask) -> None:
+    """Refuse requests that do not say how long they are; no browser sends such."""
+
+    @app.before_request
+    def check() -> None:
+        if "Transfer-Encoding" in request.headers:
+            abort(411)
+
+    @app.after_request
+    def close(response: Response) -> Response:
+        if response.status_code == 411:  # its body is not read
+            response.headers["Connection"] = "close"
         return response
 
 

@@ -226,6 +226,18 @@ class TestNames:
         assert pages["Grace"] == pages["Nobody"]
         medians = [statistics.median(values) for values in seconds.values()]
         assert max(medians) < 1.5 * min(medians)
+        assert attempts(fresh_server) == ["signed up"] + ["wrong password"] * 10
+
+    def test_attempts_are_kept_for_ninety_days(self, fresh_server, real):
+        visitor = Visitor(fresh_server.url)
+        visitor.log_in("Nobody")
+        visitor.log_in("Nobody")
+        with sqlite3.connect(fresh_server.database) as connection:
+            connection.execute(
+                "UPDATE attempt SET at = datetime('now', '-91 days') WHERE id = 1"
+            )
+        visitor.film(visitor.sign_up("Grace"), real)
+        assert attempts(fresh_server) == ["wrong password", "signed up"]
 
 
 def test_two_hundred_wrong_passwords(fresh_server, real):
@@ -284,6 +296,19 @@ class TestUploads:
         answer = visitor.frame(visitor.begin_try(), real[0][:-2000])
         assert answer.status_code == 400
         assert answer.json()["message"] == "the picture is cut off or damaged"
+
+    def test_in_pieces(self, server):
+        """No header says how many bytes will come."""
+        visitor = Visitor(server.url)
+        path = visitor.begin_try()
+        headers = {"Content-Type": "image/jpeg", "X-CSRFToken": visitor.token()}
+        pieces = (b"x" * 2**16 for _ in range(17))
+        answer = visitor.session.post(
+            server.url + path, pieces, headers=headers, timeout=30
+        )
+        assert answer.status_code == 411
+        assert answer.headers["Connection"] == "close"
+        assert "Traceback" not in server.log
 
     def test_other_type(self, server, real):
         visitor = Visitor(server.url)
