@@ -2,10 +2,10 @@
 
 python -m benchmarks.web --minutes 10
 
-Ten visitors send frames of an example video, each at most 12 a second, the next as
-soon as the last is answered, as the page's script does. An eleventh asks for a place
-every two seconds. Printed: how old a verdict is when it arrives, how many each visitor
-gets, and what the server's process holds.
+Ten visitors send frames of an example video as the page's script does: one after
+another, at most 12 a second, and with a pause where frames queue. An eleventh asks for
+a place every two seconds. Printed: how old a verdict is when it arrives, how many each
+visitor gets, and what the server's process holds.
 """
 
 import argparse
@@ -76,6 +76,8 @@ class Visitor:
             time.sleep(WAIT_S)
         elif answer["state"] == "looking":
             self.ages.append(age_s)
+            if answer["queue"]:
+                time.sleep(age_s)
         else:  # its half minute is over, or it waited too long for a place
             self._path = ""
         time.sleep(max(0, EVERY_S - (time.perf_counter() - start)))

@@ -392,18 +392,25 @@ class FaceChecks:
                     return Answer("failed", check.refused, 0)
         return answer
 
+    @property
+    def frames_queue(self) -> bool:
+        """Whether more checks are running than there are processors for."""
+        with self._lock:
+            return len(self._running()) > (os.cpu_count() or 1)
+
+    def _running(self) -> list[FaceCheck]:
+        """Return the checks that have a place."""
+        now_s = self._clock()
+        checks = self._checks.values()
+        return [check for check in checks if now_s - check.seen_s < IDLE_S]
+
     def _has_place(self, check: FaceCheck) -> bool:
         """Take a place for a check unless all are taken."""
         with self._lock:
-            now_s = self._clock()
-            running = [
-                other
-                for other in self._checks.values()
-                if other is not check and now_s - other.seen_s < IDLE_S
-            ]
-            if len(running) >= self._most:
+            running = self._running()
+            if check not in running and len(running) >= self._most:
                 return False
-            check.seen_s = now_s
+            check.seen_s = self._clock()
             return True
 
     def _drop_old(self) -> None:

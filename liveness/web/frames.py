@@ -88,6 +88,7 @@ def _as_json(
         "state": answer.state,
         "message": answer.message,
         "seconds_left": round(answer.seconds_left, 1),
+        "queue": checks().frames_queue,
         "size": [shape_hw[1], shape_hw[0]],
         "faces": [
             face.as_json() if check.reveals else {"box": list(face.box)}

@@ -1,8 +1,10 @@
 """Serve the web application by HTTP or HTTPS until it is ended."""
 
+import logging
 import re
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,8 @@ from liveness.errors import OutputError, reason_of
 THREADS = 16  # a request takes one: ten checks, and pages beside them
 KEPT_OPEN = 100  # connections between requests; a new one for each frame takes longer
 TIMEOUT_S = 10  # for a browser that stops in the middle of a request
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,21 @@ class Address:
     port: int
     certificate: Path | None = None
     key: Path | None = None
+
+
+class _Adapter(BuiltinSSLAdapter):
+    """Shakes hands in the thread that reads the request.
+
+    Cheroot's own shakes them where connections are taken: there a peer that says
+    nothing would keep everybody waiting for ``TIMEOUT_S``.
+    """
+
+    def wrap(self, sock: socket.socket) -> tuple[ssl.SSLSocket, dict[str, str]]:
+        """Return the socket with TLS, and what each request of it is told."""
+        wrapped = self.context.wrap_socket(
+            sock, server_side=True, do_handshake_on_connect=False
+        )
+        return wrapped, {"wsgi.url_scheme": "https", "HTTPS": "on"}
 
 
 def serve(
@@ -55,6 +74,7 @@ def serve(
         server_name="liveness",
     )
     server.keep_alive_conn_limit = KEPT_OPEN
+    server.error_log = _log
     if address.certificate is not None:
         server.ssl_adapter = _adapter(address)
     try:
@@ -63,7 +83,7 @@ def serve(
         place = f"{address.host}:{address.port}"
         raise OutputError(f"cannot listen on {place}: {_cause(error)}") from error
     scheme = "http" if address.certificate is None else "https"
-    host = f"[{address.host}]" if ":" in address.host else address.host
+    host = _name_for_others(address.host)
     try:
         ready(f"{scheme}://{host}:{server.bind_addr[1]}")
         server.serve()
@@ -71,24 +91,29 @@ def serve(
         server.stop()
 
 
-def addresses_of(host: str) -> list[str]:
-    """Return the addresses of this machine that a phone may use for a host.
+def _log(text: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
+    """Log what cheroot says; one line of a peer that breaks off or speaks no TLS."""
+    error = sys.exc_info()[1] if traceback else None
+    if isinstance(error, OSError):  # ssl.SSLError is one
+        logger.debug("%s: %s", text, error)
+    else:
+        logger.log(level, "%s", text, exc_info=error)
 
-    Args:
-        host: That is listened on; ``0.0.0.0`` and ``::`` stand for all.
-    """
+
+def _name_for_others(host: str) -> str:
+    """Return the address of this machine where it listens on all of them."""
     if host not in ("0.0.0.0", "::"):
-        return [host]
+        return f"[{host}]" if ":" in host else host
     # No packet is sent: the system only says which way it would take.
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # of RFC 5737, for documentation
         except OSError:
-            return ["127.0.0.1"]
-        return [probe.getsockname()[0]]
+            return "127.0.0.1"
+        return probe.getsockname()[0]
 
 
-def _adapter(address: Address) -> BuiltinSSLAdapter:
+def _adapter(address: Address) -> _Adapter:
     """Return what speaks TLS."""
     for path in (address.certificate, address.key):
         try:
@@ -96,7 +121,7 @@ def _adapter(address: Address) -> BuiltinSSLAdapter:
         except OSError as error:
             raise OutputError(f"cannot read '{path}': {reason_of(error)}") from error
     try:
-        return BuiltinSSLAdapter(str(address.certificate), str(address.key))
+        return _Adapter(str(address.certificate), str(address.key))
     except (ssl.SSLError, ValueError) as error:
         raise OutputError(
             f"cannot use '{address.certificate}' and '{address.key}' for https: "

@@ -1,8 +1,10 @@
 """Attacks on the web app by HTTP, on a server as people run it."""
 
+import contextlib
 import json
 import random
 import re
+import socket
 import sqlite3
 import stat
 import statistics
@@ -12,12 +14,14 @@ import time
 import cv2
 import numpy as np
 import pytest
+import requests
 from web_server import (
     PASSWORD,
     Visitor,
     frames_of,
     frames_path,
     jpeg,
+    make_certificate,
     running,
 )
 
@@ -25,6 +29,7 @@ from liveness.constants import ROOT
 from liveness.io.images import read_image
 from liveness.web.face_checks import IDLE_S, MOST_CHECKS, NOT_LET_IN, NOT_LIVE
 from liveness.web.pages import WRONG
+from liveness.web.server import THREADS, TIMEOUT_S
 
 
 @pytest.fixture(scope="session")
@@ -351,12 +356,29 @@ class TestUploads:
         assert 429 in codes
 
     def test_bytes_that_are_no_request(self, server):
-        import socket
-
         host, port = server.url.removeprefix("http://").split(":")
         for data in (b"\0" * 100, b"GET / HTTP/9.9\r\n\r\n", b"POST /try HTTP/1.1\r\n"):
             with socket.create_connection((host, int(port)), timeout=5) as connection:
                 connection.sendall(data)
+        assert Visitor(server.url).get().status_code == 200
+        assert "Traceback" not in server.log
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS")
+def test_peers_that_say_nothing_keep_nobody_waiting(tmp_path):
+    with (
+        running(tmp_path, *make_certificate(tmp_path)) as server,
+        contextlib.ExitStack() as silent,
+    ):
+        port = int(server.url.rpartition(":")[2])
+        for _ in range(THREADS // 2):
+            address = ("127.0.0.1", port)
+            silent.enter_context(socket.create_connection(address, timeout=5))
+        start = time.monotonic()
+        assert Visitor(server.url).get().status_code == 200
+        assert time.monotonic() - start < TIMEOUT_S / 2
+        with pytest.raises(requests.ConnectionError):  # http on the port of https
+            requests.get(f"http://127.0.0.1:{port}", timeout=5)
         assert Visitor(server.url).get().status_code == 200
         assert "Traceback" not in server.log
 

@@ -9,6 +9,7 @@ from selenium.webdriver.common.by import By
 from web_server import (
     PASSWORD,
     free_port,
+    make_certificate,
     running,
     start_server,
     stop_server,
@@ -211,13 +212,8 @@ class TestInterruptions:
 
 
 def test_by_https_from_a_phone(tmp_path, browse):
-    """A certificate made as the docs say; the screen is as wide as a phone's."""
-    import subprocess
-
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=liveness"
-    command += " -keyout key.pem -out cert.pem"
-    subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
-    pems = ["--cert", tmp_path / "cert.pem", "--key", tmp_path / "key.pem"]
+    """The screen is as wide as a phone's."""
+    pems = make_certificate(tmp_path)
     with running(tmp_path, "--challenge", "none", "--host", "0.0.0.0", *pems) as server:
         url = re.sub(r"//[^:]+", "//127.0.0.1", server.url)
         assert url.startswith("https://")
