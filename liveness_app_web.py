@@ -48,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     server.add_argument("--key", type=Path, metavar="PEM", help="its key")
     server.add_argument(
         "--database",
-        default=str(ROOT / "liveness_web.sqlite"),
+        default=ROOT / "liveness_web.sqlite",
         metavar="FILE",
         help="SQLite file, made on the first start, or the URL of another database; "
         "the key that signs sessions is beside it",
@@ -103,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
     from liveness.web.server import Address, serve
     from liveness.workflow.judge import Judging
 
-    database = arguments.database
+    database = str(arguments.database)
     folder = ROOT if "://" in database else Path(database).absolute().parent
     settings = Settings(
         database,

@@ -1,8 +1,5 @@
 """Servers, and browsers with a film for a camera."""
 
-import os
-import shutil
-
 import pytest
 
 from liveness.constants import ROOT
@@ -10,10 +7,14 @@ from liveness.io.images import read_image
 
 pytest.importorskip("flask", reason="needs requirements-web.txt")
 
-from web_server import frames_of, running, write_film
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-DRIVER = shutil.which("chromedriver")
+from web_server import (
+    CHROMIUM,
+    DRIVER,
+    frames_of,
+    running,
+    start_browser,
+    write_film,
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,29 +50,10 @@ def browse(films):
     """Opens a browser with a film for a camera; None has no camera."""
     if not (CHROMIUM and DRIVER):
         pytest.skip("needs Chromium: apt-get install chromium chromium-driver")
-    from selenium import webdriver
-
     browsers = []
 
-    def open_browser(film, *, size="1280,900", allowed=True):
-        options = webdriver.ChromeOptions()
-        options.binary_location = CHROMIUM
-        words = ["headless=new", "disable-gpu", "disable-dev-shm-usage"]
-        words += [f"window-size={size}", "ignore-certificate-errors"]
-        words += ["use-fake-device-for-media-stream"] if film else []
-        if film:
-            words.append(f"use-file-for-fake-video-capture={films[film]}")
-        if allowed:
-            words.append("use-fake-ui-for-media-stream")
-        if hasattr(os, "getuid") and os.getuid() == 0:
-            words.append("no-sandbox")
-        for word in words:
-            options.add_argument(f"--{word}")
-        if not allowed:
-            prefs = {"profile.default_content_setting_values.media_stream_camera": 2}
-            options.add_experimental_option("prefs", prefs)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        browser = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    def open_browser(film, **options):
+        browser = start_browser(films[film] if film else None, **options)
         browsers.append(browser)
         return browser
 

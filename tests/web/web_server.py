@@ -2,7 +2,9 @@
 
 import contextlib
 import itertools
+import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +22,8 @@ from liveness.sources.video_file import VideoFile
 
 MODEL = ["-m", str(ROOT / "models/liveness.h5")]
 PASSWORD = "correct horse"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+DRIVER = shutil.which("chromedriver")
 
 
 @dataclass
@@ -101,6 +105,36 @@ def frames_of(video: Path) -> list[np.ndarray]:
 def jpeg(image: np.ndarray, *, quality: int = 92) -> bytes:
     options = [cv2.IMWRITE_JPEG_QUALITY, quality]
     return cv2.imencode(".jpg", image, options)[1].tobytes()
+
+
+def start_browser(film: Path | None, *, size="1280,900", allowed=True):
+    """Start Chromium without a window.
+
+    Args:
+        film: Of ``write_film``, for a camera; None for a machine without one.
+        size: Width and height of the window in pixels.
+        allowed: Whether pages may use the camera.
+    """
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    words = ["headless=new", "disable-gpu", "disable-dev-shm-usage"]
+    words += [f"window-size={size}", "ignore-certificate-errors"]
+    if film:
+        words.append("use-fake-device-for-media-stream")
+        words.append(f"use-file-for-fake-video-capture={film}")
+    if allowed:
+        words.append("use-fake-ui-for-media-stream")
+    if hasattr(os, "getuid") and os.getuid() == 0:
+        words.append("no-sandbox")
+    for word in words:
+        options.add_argument(f"--{word}")
+    if not allowed:
+        prefs = {"profile.default_content_setting_values.media_stream_camera": 2}
+        options.add_experimental_option("prefs", prefs)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    return webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
 
 
 def wait_for(condition, limit_s=40):
