@@ -25,6 +25,7 @@ from tests.web.web_server import (
 )
 
 PHONE_WH = (390, 844)  # pixels of its screen
+SHOWN_PX = 620  # of its height; nothing is below
 GAP_PX = 12
 LOOK_S = 4.0  # until a verdict is on the screen
 
@@ -66,7 +67,7 @@ def screens(folder: Path) -> list[np.ndarray]:
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
-        left, right = screens(Path(folder))
+        left, right = (screen[:SHOWN_PX] for screen in screens(Path(folder)))
     gap = np.full((len(left), GAP_PX, 3), 128, np.uint8)
     cv2.imwrite(
         str(DOCS / "web.jpg"),

@@ -78,7 +78,12 @@ function draw(answer) {
     pen.strokeStyle = pen.fillStyle = COLOURS[face.label] || "#fff";
     pen.strokeRect(x, y, (xMax - xMin) * scale, (yMax - yMin) * scale);
     if (face.label) {
-      pen.fillText(label(face), x, Math.max(y - 8 * ratio, 18 * ratio));
+      const base = Math.max(y - 8 * ratio, 18 * ratio);
+      const colour = pen.fillStyle;
+      pen.fillStyle = "#000b"; // so that it can be read on any picture
+      pen.fillRect(x, base - 18 * ratio, pen.measureText(label(face)).width, 24 * ratio);
+      pen.fillStyle = colour;
+      pen.fillText(label(face), x, base);
     }
   }
 }
