@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from liveness.cli.arguments import (
+    add_cluster_argument,
     add_detector_arguments,
     add_sheet_argument,
     make_parser,
@@ -57,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="videos examined at a time",
     )
+    add_cluster_argument(parser)
     add_sheet_argument(parser)
     add_detector_arguments(parser)
     return parser
@@ -79,6 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         confidence=arguments.confidence,
         sheet=arguments.sheet,
         jobs=arguments.jobs,
+        cluster=arguments.cluster,
     )
     return report(tally, "frames")
 

@@ -16,7 +16,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from liveness.cli.arguments import add_model_arguments, make_parser, probability
+from liveness.cli.arguments import (
+    add_cluster_argument,
+    add_model_arguments,
+    make_parser,
+    probability,
+)
 from liveness.cli.run import run
 from liveness.constants import DEFAULT_DETECTOR, EXIT_OK
 from liveness.processes import set_up_logging
@@ -59,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="folder of the SSD face detector, for --real and --fake",
     )
     add_model_arguments(parser)
+    add_cluster_argument(parser)
     output = parser.add_argument_group("output")
     output.add_argument(
         "--scores", type=Path, metavar="CSV", help="write the score of each face"
@@ -112,6 +118,7 @@ def main(argv: list[str] | None = None) -> int:
         fake=arguments.fake,
         detector=arguments.detector,
         jobs=os.cpu_count() or 1,
+        cluster=arguments.cluster,
     )
     paths = find_model(arguments.model, arguments.le)
     outputs = [arguments.scores, arguments.json, arguments.plot]

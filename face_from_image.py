@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from liveness.cli.arguments import (
+    add_cluster_argument,
     add_detector_arguments,
     add_sheet_argument,
     make_parser,
@@ -40,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder for the crops, such as dataset/real",
     )
+    add_cluster_argument(parser)
     add_sheet_argument(parser)
     add_detector_arguments(parser)
     return parser
@@ -59,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         detector=arguments.detector,
         confidence=arguments.confidence,
         sheet=arguments.sheet,
+        cluster=arguments.cluster,
     )
     return report(tally, "pictures")
 

@@ -13,7 +13,12 @@ import os
 import sys
 from pathlib import Path
 
-from liveness.cli.arguments import add_detector_arguments, make_parser, positive_int
+from liveness.cli.arguments import (
+    add_cluster_argument,
+    add_detector_arguments,
+    make_parser,
+    positive_int,
+)
 from liveness.cli.collecting import report
 from liveness.cli.run import run
 from liveness.processes import set_up_logging
@@ -53,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="files examined at a time",
     )
+    add_cluster_argument(parser)
     add_detector_arguments(parser)
     return parser
 
@@ -70,6 +76,7 @@ def main(argv: list[str] | None = None) -> int:
         detector=arguments.detector,
         confidence=arguments.confidence,
         jobs=arguments.jobs,
+        cluster=arguments.cluster,
     )
     return report(tally, "frames")
 

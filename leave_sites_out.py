@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from liveness.cli.arguments import (
+    add_cluster_argument,
     add_recipe_arguments,
     make_parser,
     positive_int,
@@ -78,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="folds trained at a time, each in a process with its share of the cores "
         "and 2.5 GB of memory or more",
     )
+    add_cluster_argument(parser)
     parser.add_argument(
         "--changes",
         action="store_true",
@@ -184,6 +186,7 @@ def main(argv: list[str] | None = None) -> int:
         scores=arguments.scores,
         resume=arguments.resume,
         jobs=arguments.jobs,
+        cluster=arguments.cluster,
     )
     print(table(validation.sites))
     if arguments.changes:

@@ -34,6 +34,10 @@ class DatasetError(LivenessError):
     """A dataset folder does not have the expected form or content."""
 
 
+class ClusterError(LivenessError):
+    """A Dask cluster cannot be reached, is lost, or does not match this machine."""
+
+
 class OutputError(LivenessError):
     """A result cannot be written, or nothing was produced at all."""
 

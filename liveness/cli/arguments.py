@@ -52,6 +52,16 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_cluster_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cluster``."""
+    parser.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Dask scheduler whose workers do it, such as tcp://host:8786, or its "
+        "scheduler file; 'local' starts workers here",
+    )
+
+
 def add_sheet_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``--sheet``."""
     parser.add_argument(

@@ -8,7 +8,9 @@ so that a video takes hardly longer than its decoding.
 
 import multiprocessing
 import os
+import socket
 import statistics
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -16,14 +18,15 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPool
 from concurrent.futures import TimeoutError as NotYet
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.synchronize import Event as ProcessEvent
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from liveness.constants import DEFAULT_CONFIDENCE
+from liveness.cluster import Cluster, Killed, report
+from liveness.constants import DEFAULT_CONFIDENCE, DEFAULT_DETECTOR
 from liveness.data.crops_table import FaceCrop
 from liveness.errors import ImageError, OutputError, SourceError, reason_of
 from liveness.faces.crops import CROP_SCALE, crop_face
@@ -111,6 +114,7 @@ def extract_faces(
     *,
     spool: Path,
     jobs: int = 1,
+    cluster: Cluster | None = None,
     on_progress: Callable[[int, int], None] = lambda read, promised: None,
 ) -> Iterator[Examined]:
     """Take the best face of each picture and of every n-th frame of each video.
@@ -120,7 +124,8 @@ def extract_faces(
         how: Which frames, which detector, how large a crop.
         spool: Folder that the encoded crops are written to, one file each; on the disk
             where they are to stay, for they are moved there.
-        jobs: Files at a time.
+        jobs: Files at a time, on this machine.
+        cluster: Whose workers examine the files; None for this machine.
         on_progress: Called a few times a second with the frames read so far and
             those that the files opened so far promise.
 
@@ -129,9 +134,14 @@ def extract_faces(
 
     Raises:
         DetectorError: If the detector cannot be loaded.
-        SourceError: If a worker process was killed.
+        SourceError: If a worker process was killed, or a worker of the cluster does
+            not see a file.
+        ClusterError: If the cluster is lost.
         OutputError: If the spool cannot be written, as on a full disk.
     """
+    if cluster is not None:
+        yield from _extract_on_cluster(inputs, how, spool, cluster, on_progress)
+        return
     workers = min(jobs, len(inputs))
     if not workers:
         return
@@ -154,7 +164,7 @@ def _start_workers(
     """Start a pool; return it, the function to submit, and what is shared."""
     if workers == 1:  # a process of its own would take half a second to start
         shared = _Shared([0, 0], threading.Lock(), threading.Event())
-        return ThreadPoolExecutor(1), _Examiner(how, spool, shared), shared
+        return ThreadPoolExecutor(1), _Examiner(how, spool, shared.count), shared
     context = multiprocessing.get_context("spawn")  # OpenCV's threads survive no fork
     shared = _Shared(context.RawArray("Q", 2), context.Lock(), context.Event())
     settings = (how, spool, shared, workers)
@@ -180,9 +190,17 @@ def _wait_for(future: Future, path: Path, report: Callable[[], None]) -> Examine
 class _Examiner:
     """Examines one file after the other."""
 
-    def __init__(self, how: Extraction, spool: Path, shared: _Shared) -> None:
-        self._how, self._spool, self._shared = how, spool, shared
-        self._detector = FaceDetector(how.detector, confidence=how.confidence)
+    def __init__(
+        self,
+        how: Extraction,
+        spool: Path,
+        count: Callable[[int], None],
+        detector: FaceDetector | None = None,
+    ) -> None:
+        self._how, self._spool, self._count = how, spool, count
+        self._detector = detector or FaceDetector(
+            how.detector, confidence=how.confidence
+        )
 
     def __call__(self, number: int, item: Input) -> Examined:
         """The result for an input, which is its error if it cannot be read."""
@@ -199,7 +217,7 @@ class _Examiner:
             raise ImageError(
                 f"the face of '{path}' is upside down or on its side: turn the picture"
             )
-        self._shared.count(1)
+        self._count(1)
         frame = Frame(image, 0, 0.0, 0.0)
         crops = [self._crop(number, frame, face) for face in faces[:1]]
         return Examined(1, 1, tuple(crops))
@@ -220,7 +238,7 @@ class _Examiner:
 
         def count() -> None:
             nonlocal read
-            self._shared.count(0 if read else video.frame_count)
+            self._count(0 if read else video.frame_count)
             read += 1
 
         with VideoFile(path) as video, ThreadPoolExecutor(1) as pool:
@@ -259,12 +277,80 @@ def _start_process(how: Extraction, spool: Path, shared: _Shared, workers: int) 
     obey_parent()
     set_up_logging()
     cv2.setNumThreads(max(1, (os.cpu_count() or 1) // workers))
-    _examiners.append(_Examiner(how, spool, shared))
+    _examiners.append(_Examiner(how, spool, shared.count))
 
 
 def _examine_in_process(number: int, item: Input) -> Examined:
     """Examine a file in a worker process."""
     return _examiners[0](number, item)
+
+
+def _extract_on_cluster(
+    inputs: Sequence[Input],
+    how: Extraction,
+    spool: Path,
+    cluster: Cluster,
+    on_progress: Callable[[int, int], None],
+) -> Iterator[Examined]:
+    """``extract_faces`` on the workers of a cluster."""
+    if how.detector == DEFAULT_DETECTOR:  # the project may lie elsewhere there
+        how = replace(how, detector=Path())
+    tasks = [(how, Input(item.path.absolute(), item.is_video)) for item in inputs]
+    results = cluster.run(_examine_on_worker, tasks, on_progress=on_progress)
+    early: dict[int, Examined] = {}
+    for expected in range(len(inputs)):
+        while expected not in early:
+            number, result = next(results)
+            if isinstance(result, Killed):
+                error = f"every worker that examined '{inputs[number].path}' was killed"
+                early[number] = Examined(0, 0, (), error)
+            else:
+                early[number] = _received(number, *result, spool=spool)
+        yield early.pop(expected)
+
+
+def _received(
+    number: int, examined: Examined, pngs: Sequence[bytes], *, spool: Path
+) -> Examined:
+    """Write the crops of a worker into the spool."""
+    crops = []
+    for crop, data in zip(examined.crops, pngs, strict=True):
+        path = spool / f"{number}-{crop.frame}.png"
+        _write(path, data)
+        crops.append(replace(crop, png=path))
+    return replace(examined, crops=tuple(crops))
+
+
+_of_thread = threading.local()  # of a cluster's worker: its detectors
+
+
+def _examine_on_worker(
+    task: tuple[Extraction, Input],
+) -> tuple[Examined, list[bytes]]:
+    """Examine a file on a worker of a cluster; returns the crops as bytes."""
+    how, item = task
+    if how.detector == Path():
+        how = replace(how, detector=DEFAULT_DETECTOR)
+    if not item.path.exists():
+        raise SourceError(
+            f"the worker on {socket.gethostname()} cannot see '{item.path}': expected "
+            "the same paths on all machines"
+        )
+    cv2.setNumThreads(1)  # the worker has as many threads as it may use
+    detectors = vars(_of_thread).setdefault("detectors", {})
+    if (wanted := (how.detector, how.confidence)) not in detectors:
+        detectors[wanted] = FaceDetector(how.detector, confidence=how.confidence)
+    read, promised = 0, 0
+
+    def count(more: int) -> None:
+        nonlocal read, promised
+        read, promised = read + 1, promised + more
+        report(read, promised)
+
+    with tempfile.TemporaryDirectory() as folder:
+        examine = _Examiner(how, Path(folder), count, detectors[wanted])
+        examined = examine(0, item)
+        return examined, [crop.png.read_bytes() for crop in examined.crops]
 
 
 def _every_nth(
@@ -285,7 +371,11 @@ def _every_nth(
 
 def _write_png(path: Path, image: np.ndarray) -> None:
     """Write a crop; a disk that is full is the user's to mend."""
-    _, data = cv2.imencode(".png", image)
+    _write(path, cv2.imencode(".png", image)[1])
+
+
+def _write(path: Path, data: bytes | np.ndarray) -> None:
+    """Write a file of the spool."""
     try:
         path.write_bytes(data)
     except OSError as error:

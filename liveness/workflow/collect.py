@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
+from liveness.cluster import open_cluster
 from liveness.constants import DEFAULT_CONFIDENCE, DEFAULT_DETECTOR
 from liveness.data.crops_folder import DatasetFolder, spool_in
 from liveness.data.extraction import Extraction, Input, extract_faces
@@ -29,6 +30,7 @@ def collect_faces(
     detector: Path = DEFAULT_DETECTOR,
     confidence: float = DEFAULT_CONFIDENCE,
     jobs: int = 1,
+    cluster: str | None = None,
     sheet: Path | None = None,
 ) -> Tally:
     """Save the best face of each picture and of every n-th frame of each video.
@@ -43,7 +45,9 @@ def collect_faces(
         every_n_frames: 16 examines the 16th, the 32nd ... frame of a video.
         detector: Folder of the face detector.
         confidence: Minimum detector confidence of a face, 0 to 1.
-        jobs: Files examined at a time.
+        jobs: Files examined at a time, on this machine.
+        cluster: Dask scheduler whose workers examine them, as ``Cluster`` takes it;
+            None for this machine.
         sheet: Picture to write with all crops of this run; None for none.
 
     Returns:
@@ -69,9 +73,13 @@ def collect_faces(
             Input.by_name(path) if kind is None else Input(path, kind == VIDEO)
             for path in sources
         ]
-        with spool_in(dataset.folder) as spool:
+        with spool_in(dataset.folder) as spool, open_cluster(cluster) as workers:
             results = extract_faces(
-                inputs, how, spool=spool, jobs=jobs, on_progress=progress.show
+                *(inputs, how),
+                spool=spool,
+                jobs=jobs,
+                cluster=workers,
+                on_progress=progress.show,
             )
             for (path, source), result in zip(sources.items(), results, strict=True):
                 tally.count(path, result, saved=dataset.add(source, result.crops))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from liveness.cluster import open_cluster
 from liveness.constants import UNCHANGED
 from liveness.data.dataset import Sample, read_dataset, require_sites
 from liveness.evaluation.cross_validation import checkpoint_of_fold, measure_folds
@@ -82,6 +83,7 @@ def cross_validate(
     scores: Path | None = None,
     resume: bool = False,
     jobs: int = 1,
+    cluster: str | None = None,
 ) -> CrossValidation:
     """Train a network for each fold on the other folds, and measure it on the fold.
 
@@ -96,7 +98,9 @@ def cross_validate(
             neither.
         resume: Continue after the last epoch of the same run that was interrupted;
             needs ``scores``.
-        jobs: Folds at a time, each in a process.
+        jobs: Folds at a time, each in a process on this machine.
+        cluster: Dask scheduler whose workers train them, as ``Cluster`` takes it; None
+            for this machine.
 
     Returns:
         The error rates of every site at a threshold from the other folds.
@@ -108,18 +112,21 @@ def cross_validate(
     """
     samples = read_dataset(dataset)
     require_sites(samples, never_train)
-    folds = _trained_folds(
-        samples,
-        _split(samples, split, options.seed),
-        architecture=architecture,
-        options=options,
-        within=split.within,
-        changes=changes,
-        never_train=frozenset(never_train),
-        checkpoint=scores and scores.with_suffix(".npz"),
-        resume=resume,
-        jobs=jobs,
-    )
+    parts = _split(samples, split, options.seed)
+    with open_cluster(cluster) as workers:
+        folds = _trained_folds(
+            samples,
+            parts,
+            architecture=architecture,
+            options=options,
+            within=split.within,
+            changes=changes,
+            never_train=frozenset(never_train),
+            checkpoint=scores and scores.with_suffix(".npz"),
+            resume=resume,
+            jobs=jobs,
+            cluster=workers,
+        )
     if scores:  # first: whatever fails after it, the trainings are kept
         _write_scores(scores, folds)
         write_recipe(recipe_file(scores), options, never_train)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from liveness.cluster import open_cluster
 from liveness.constants import DEFAULT_DETECTOR
 from liveness.data.crops_table import CSV_NAME
 from liveness.data.dataset import Sample, crop_at_scale, files_of, read_dataset
@@ -42,7 +43,8 @@ class FaceFiles:
         real: Videos and pictures of bona fide faces, or folders of them.
         fake: Videos and pictures of attacks, or folders of them, which name the attack.
         detector: Folder of the face detector, for videos and pictures.
-        jobs: Videos and pictures examined at a time.
+        jobs: Videos and pictures examined at a time, on this machine.
+        cluster: As in ``collect_faces``.
     """
 
     dataset: Sequence[Path] = ()
@@ -50,6 +52,7 @@ class FaceFiles:
     fake: Sequence[Path] = ()
     detector: Path = DEFAULT_DETECTOR
     jobs: int = 1
+    cluster: str | None = None
 
     @cached_property
     def clips(self) -> dict[Path, str]:
@@ -276,8 +279,10 @@ def _clip_crops(
     """Yield the best face of every picture and of every n-th frame of every video."""
     how = Extraction(files.detector, every_n_frames=CLIP_EVERY_N_FRAMES, scale=scale)
     inputs = [Input.by_name(clip) for clip in clips]
-    with tempfile.TemporaryDirectory() as spool:
-        results = extract_faces(inputs, how, spool=Path(spool), jobs=files.jobs)
+    with tempfile.TemporaryDirectory() as spool, open_cluster(files.cluster) as workers:
+        results = extract_faces(
+            *(inputs, how), spool=Path(spool), jobs=files.jobs, cluster=workers
+        )
         for (clip, attack), result in zip(clips.items(), results, strict=True):
             if result.error:
                 raise DatasetError(result.error)

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+from liveness.cluster import open_cluster
 from liveness.constants import DEFAULT_CONFIDENCE, DEFAULT_DETECTOR
 from liveness.data.crops_folder import DatasetFolder, spool_in
 from liveness.data.dataset import read_list
@@ -30,6 +31,7 @@ def gather_sites(
     detector: Path = DEFAULT_DETECTOR,
     confidence: float = DEFAULT_CONFIDENCE,
     jobs: int = 1,
+    cluster: str | None = None,
 ) -> Tally:
     """Collect the best face of every picture and of frames of every video.
 
@@ -40,7 +42,8 @@ def gather_sites(
         per_video: Frames examined per video, at least, and at most twice as many.
         detector: Folder of the face detector.
         confidence: Minimum detector confidence of a face, 0 to 1.
-        jobs: Files examined at a time.
+        jobs: Files examined at a time, on this machine.
+        cluster: As in ``collect_faces``.
 
     Returns:
         Figures of the run.
@@ -64,9 +67,13 @@ def gather_sites(
     with lock_folder(output), Progress("frames read") as progress:
         chosen = _choose(work, output, tally)
         inputs = [item for _, item, _ in chosen]
-        with spool_in(output) as spool:
+        with spool_in(output) as spool, open_cluster(cluster) as workers:
             results = extract_faces(
-                inputs, how, spool=spool, jobs=jobs, on_progress=progress.show
+                *(inputs, how),
+                spool=spool,
+                jobs=jobs,
+                cluster=workers,
+                on_progress=progress.show,
             )
             pairs = zip(chosen, results, strict=True)
             for folder, pairs_of_folder in itertools.groupby(
