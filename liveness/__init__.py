@@ -17,7 +17,8 @@
 ==============  =====================================================================
 
 Beside them: ``constants`` (values that many share), ``errors`` (what a user can cause),
-``processes`` (logging, workers, memory of this process) and ``progress``.
+``processes`` (logging, workers, memory of this process), ``cluster`` (calls on the
+workers of a Dask scheduler) and ``progress``.
 
 Imports go one way, from the scripts down: cli, web, workflow, live and evaluation,
 people and training, data and simulation, model, faces and sources, io. ``lint-imports``

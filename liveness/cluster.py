@@ -5,6 +5,7 @@ one here: what is sent to them are names of functions, and plain values.
 """
 
 import hashlib
+import json
 import logging
 import queue
 import threading
@@ -15,6 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -35,6 +37,8 @@ AHEAD = 1.25  # tasks sent for each that can run, so that no worker waits for th
 
 # Other versions of these may find or cut other faces.
 PACKAGES = ("opencv-python", "numpy", "av", "tensorflow", "keras")
+
+LogLine = tuple[str, int, str]  # name of the logger, level, text
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +82,7 @@ class Cluster:
             self.__exit__(None, None, None)
             raise
         logger.info(
-            "%d threads on the cluster, dashboard %s",
+            "threads on the cluster: %d, dashboard: %s",
             sum(self._client.nthreads().values()),
             self._client.dashboard_link,
         )
@@ -108,12 +112,14 @@ class Cluster:
             return distributed.Client(self._cluster)
         is_file = "://" not in self._address
         try:
+            if is_file:  # a client would wait for it to come
+                json.loads(Path(self._address).read_text(encoding="utf-8"))["address"]
             return distributed.Client(
                 None if is_file else self._address,
                 scheduler_file=self._address if is_file else None,
                 timeout=CONNECT_S,
             )
-        except (OSError, TimeoutError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise ClusterError(
                 f"cannot reach the scheduler at '{self._address}': expected its "
                 "address, such as tcp://host:8786, its scheduler file, or 'local'"
@@ -256,8 +262,7 @@ class _Run:
                 value, lines = future.result(timeout=CONNECT_S)
             except Exception as error:  # cancelled: nobody but a lost scheduler does it
                 raise _lost() from error
-            for name, level, text in lines:
-                logging.getLogger(name).log(level, "%s", text)
+            log_again(lines)
             return value
         error = future.exception()
         if isinstance(error, KilledWorker):
@@ -352,19 +357,23 @@ def check_versions(theirs: dict[str, str], ours: dict[str, str], place: str) -> 
 
 def _perform(
     function: Callable[[Any], Any], item: Any, ours: dict[str, str]
-) -> tuple[Any, list[tuple[str, int, str]]]:
+) -> tuple[Any, list[LogLine]]:
     """Call a function on a worker; returns its result and what it logged."""
     from distributed import get_worker
 
-    check_versions(versions(), ours, get_worker().address)  # it may have come later
-    with _captured_log() as lines:
-        return function(item), lines
+    place = get_worker().address
+    check_versions(versions(), ours, place)  # it may have come later
+    with captured_warnings() as lines:
+        try:
+            return function(item), lines
+        except LivenessError as error:
+            raise type(error)(f"worker at {place}: {error}") from error
 
 
 @contextmanager
-def _captured_log() -> Iterator[list[tuple[str, int, str]]]:
+def captured_warnings() -> Iterator[list[LogLine]]:
     """Collect the warnings of this thread, which a worker's log would hide."""
-    lines: list[tuple[str, int, str]] = []
+    lines: list[LogLine] = []
     thread = threading.get_ident()
 
     class Handler(logging.Handler):
@@ -379,6 +388,12 @@ def _captured_log() -> Iterator[list[tuple[str, int, str]]]:
         yield lines
     finally:
         log.removeHandler(handler)
+
+
+def log_again(lines: Sequence[LogLine]) -> None:
+    """Log what ``captured_warnings`` collected elsewhere."""
+    for name, level, text in lines:
+        logging.getLogger(name).log(level, "%s", text)
 
 
 def _slots_plugin() -> Any:

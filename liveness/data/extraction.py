@@ -8,7 +8,6 @@ so that a video takes hardly longer than its decoding.
 
 import multiprocessing
 import os
-import socket
 import statistics
 import tempfile
 import threading
@@ -333,8 +332,7 @@ def _examine_on_worker(
         how = replace(how, detector=DEFAULT_DETECTOR)
     if not item.path.exists():
         raise SourceError(
-            f"the worker on {socket.gethostname()} cannot see '{item.path}': expected "
-            "the same paths on all machines"
+            f"no file '{item.path}' there: expected the same paths on all machines"
         )
     cv2.setNumThreads(1)  # the worker has as many threads as it may use
     detectors = vars(_of_thread).setdefault("detectors", {})

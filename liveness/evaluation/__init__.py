@@ -9,6 +9,7 @@
 - ``changes``: faces in other light, colours and focus
 - ``sites``: split sites into folds; rates of each site
 - ``cross_validation``: train without a fold, score it
+- ``cluster_folds``: the same on the workers of a Dask cluster
 
 Imported elsewhere: ``error_rates``, ``equal_error``, ``ScoredFaces``, ``evaluate``,
 ``CHANGES``, ``split_parts``, ``measure_folds``, ``results_of``.

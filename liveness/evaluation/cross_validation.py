@@ -3,18 +3,15 @@
 import logging
 import multiprocessing
 import os
-import socket
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from liveness.cluster import Cluster, Killed
 from liveness.data.dataset import Sample, require_both_labels
-from liveness.errors import DatasetError, OutputError
+from liveness.errors import OutputError
 from liveness.evaluation.sites import Fold, part_of, parts_shown
 from liveness.processes import set_up_logging
 from liveness.training.pixels import Pixels, load_pixels
@@ -83,9 +80,8 @@ def measure_folds(
     checkpoint: Path | None = None,
     resume: bool = False,
     jobs: int = 1,
-    cluster: Cluster | None = None,
 ) -> Iterator[Fold]:
-    """``measure_fold`` for each part, several at a time.
+    """``measure_fold`` for each part, ``jobs`` at a time.
 
     Args:
         samples: Of all sites.
@@ -98,29 +94,24 @@ def measure_folds(
         never_train: As in ``measure_fold``.
         checkpoint: As in ``measure_fold``; the name of each fold's has its number.
         resume: As in ``measure_fold``.
-        jobs: Processes on this machine. One trains in this one.
-        cluster: Whose workers train, a fold on each; None for this machine.
+        jobs: Processes. One trains in this one.
 
     Yields:
         The folds, in order.
 
     Raises:
-        OutputError: If a process or worker was killed, as for want of memory.
-        ClusterError: If the cluster is lost.
+        OutputError: If a process was killed, as for want of memory.
     """
     workers = min(jobs, len(folds))
     how = {"architecture": architecture, "within": within, "changes": changes}
     how |= {"options": options, "never_train": never_train, "resume": resume}
     how["checkpoint"] = checkpoint
-    if cluster is not None:
-        yield from _measure_on_cluster(samples, folds, how, cluster)
-        return
-    pixels = _read_pixels(samples, options)
+    pixels = read_pixels(samples, options)
     if workers > 1:
         yield from _measure_in_processes(pixels, folds, how, workers)
         return
     for number, held_out in enumerate(folds, 1):
-        _log_start(number, held_out)
+        log_start(number, held_out)
         yield measure_fold(*pixels, held_out, **_how_of(number, how))
 
 
@@ -157,68 +148,6 @@ def _measure_in_processes(
             raise
 
 
-@dataclass(frozen=True)
-class _FoldTask:
-    """What a worker of a cluster needs to know of a fold."""
-
-    number: int
-    held_out: set[str]
-    samples: Sequence[Sample]
-    how: dict[str, Any]
-
-
-def _measure_on_cluster(
-    samples: Sequence[Sample],
-    folds: Sequence[set[str]],
-    how: dict[str, Any],
-    cluster: Cluster,
-) -> Iterator[Fold]:
-    """``measure_folds`` on the workers of a cluster; they read the crops themselves."""
-    ours = {sample.path.absolute(): sample for sample in samples}
-    theirs = [replace(sample, path=path) for path, sample in ours.items()]
-    if how["checkpoint"]:
-        how = how | {"checkpoint": how["checkpoint"].absolute()}
-    tasks = [
-        _FoldTask(number, held_out, theirs, how)
-        for number, held_out in enumerate(folds, 1)
-    ]
-    done: dict[int, Fold] = {}
-    for index, fold in cluster.run(_measure_on_worker, tasks, is_whole_worker=True):
-        names = ", ".join(sorted(folds[index]))
-        if isinstance(fold, Killed):
-            raise OutputError(
-                f"every worker that trained without {names} was killed: too little "
-                "memory?"
-            )
-        logger.info("fold %d, without %s, is done", index + 1, names)
-        done[index] = replace(fold, samples=[ours[s.path] for s in fold.samples])
-    yield from (done[index] for index in range(len(folds)))
-
-
-def _measure_on_worker(task: _FoldTask) -> Fold:
-    """Return one fold; the pixels are kept for the next one."""
-    from distributed import get_worker
-
-    from liveness.model.keras_files import import_keras
-
-    missing = next((s.path for s in task.samples if not s.path.exists()), None)
-    if missing is not None:
-        raise DatasetError(
-            f"the worker on {socket.gethostname()} cannot see '{missing}': expected "
-            "the same paths on all machines"
-        )
-    threads = get_worker().state.nthreads
-    _share_threads(threads)
-    import_keras()
-    wanted = (task.samples, task.how["options"])
-    if _worker.get("wanted") != wanted:
-        _worker["wanted"] = None  # the old pixels are freed first
-        _worker["pixels"] = _read_pixels(*wanted)
-        _worker["wanted"] = wanted
-    how = _how_of(task.number, task.how)
-    return measure_fold(*_worker["pixels"], task.held_out, **how)
-
-
 def _start_worker(
     threads: int,
     is_verbose: bool,
@@ -234,13 +163,13 @@ def _start_worker(
     from liveness.model.keras_files import import_keras
 
     tqdm.set_lock(threading.RLock())  # its own is left behind if we are terminated
-    _share_threads(threads)
+    share_threads(threads)
     import_keras()
     _worker["is_verbose"], _worker["pixels"], _worker["how"] = is_verbose, pixels, how
 
 
-def _share_threads(threads: int) -> None:
-    """Let OpenCV and TensorFlow, which is not imported yet, use so many threads."""
+def share_threads(threads: int) -> None:
+    """Let OpenCV, and TensorFlow once it is imported, use so many threads."""
     import cv2
 
     cv2.setNumThreads(threads)
@@ -251,7 +180,7 @@ def _share_threads(threads: int) -> None:
 def _measure_in_worker(number: int, held_out: set[str]) -> Fold:
     """Return one fold in a process for folds, whose every line says which."""
     set_up_logging(verbose=_worker["is_verbose"])
-    _log_start(number, held_out)
+    log_start(number, held_out)
     set_up_logging(verbose=_worker["is_verbose"], prefix=f"fold {number}: ")
     return measure_fold(*_worker["pixels"], held_out, **_how_of(number, _worker["how"]))
 
@@ -267,11 +196,12 @@ def checkpoint_of_fold(checkpoint: Path, number: int) -> Path:
     return checkpoint.with_stem(f"{checkpoint.stem}-fold-{number}")
 
 
-def _log_start(number: int, held_out: set[str]) -> None:
+def log_start(number: int, held_out: set[str]) -> None:
+    """Say what a fold leaves out."""
     logger.info("fold %d leaves out %s", number, ", ".join(sorted(held_out)))
 
 
-def _read_pixels(
+def read_pixels(
     samples: Sequence[Sample], options: TrainingOptions
 ) -> tuple[Pixels, Pixels]:
     """Return all samples as training reads them, and as the apps feed them."""

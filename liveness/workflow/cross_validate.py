@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from liveness.cluster import open_cluster
+from liveness.cluster import Cluster
 from liveness.constants import UNCHANGED
 from liveness.data.dataset import Sample, read_dataset, require_sites
+from liveness.evaluation.cluster_folds import measure_folds_on_cluster
 from liveness.evaluation.cross_validation import checkpoint_of_fold, measure_folds
 from liveness.evaluation.report import ScoredFaces, write_scores
 from liveness.evaluation.sites import (
@@ -112,21 +113,19 @@ def cross_validate(
     """
     samples = read_dataset(dataset)
     require_sites(samples, never_train)
-    parts = _split(samples, split, options.seed)
-    with open_cluster(cluster) as workers:
-        folds = _trained_folds(
-            samples,
-            parts,
-            architecture=architecture,
-            options=options,
-            within=split.within,
-            changes=changes,
-            never_train=frozenset(never_train),
-            checkpoint=scores and scores.with_suffix(".npz"),
-            resume=resume,
-            jobs=jobs,
-            cluster=workers,
-        )
+    folds = _trained_folds(
+        samples,
+        _split(samples, split, options.seed),
+        jobs=jobs,
+        cluster=cluster,
+        architecture=architecture,
+        options=options,
+        within=split.within,
+        changes=changes,
+        never_train=frozenset(never_train),
+        checkpoint=scores and scores.with_suffix(".npz"),
+        resume=resume,
+    )
     if scores:  # first: whatever fails after it, the trainings are kept
         _write_scores(scores, folds)
         write_recipe(recipe_file(scores), options, never_train)
@@ -144,11 +143,19 @@ def _split(samples: Sequence[Sample], split: Split, seed: int) -> list[set[str]]
 
 
 def _trained_folds(
-    samples: Sequence[Sample], parts: Sequence[set[str]], **how: Any
+    samples: Sequence[Sample],
+    parts: Sequence[set[str]],
+    *,
+    jobs: int,
+    cluster: str | None,
+    **how: Any,
 ) -> list[Fold]:
     """Train without each fold and score it."""
+    if cluster is not None:
+        with Cluster(cluster) as workers:
+            return list(measure_folds_on_cluster(samples, parts, workers, **how))
     import_keras()  # first, and without TensorFlow's start-up notes
-    return list(measure_folds(samples, parts, **how))
+    return list(measure_folds(samples, parts, jobs=jobs, **how))
 
 
 def _remove_checkpoints(checkpoint: Path, folds: int, networks: int) -> None:
