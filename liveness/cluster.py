@@ -7,6 +7,7 @@ one here: what is sent to them are names of functions, and plain values.
 import hashlib
 import json
 import logging
+import math
 import queue
 import threading
 import time
@@ -24,12 +25,12 @@ from liveness.constants import ROOT
 from liveness.errors import ClusterError, LivenessError
 
 if TYPE_CHECKING:
-    from distributed import Client, Future, Worker
+    from distributed import Client, Future
 
 LOCAL = "local"
-SLOTS = "liveness-threads"  # the resource of a worker that tasks take their share of
 TOPIC = "liveness-progress"
 CONNECT_S = 15.0  # for the scheduler, and then for its first worker
+GATHER_S = 30.0  # for a result to come, until progress is reported again
 POLL_S = 0.2  # how often progress is reported
 REPORT_S = 1.0  # how often a task says how far it is
 COUNT_S = 2.0  # how often workers are counted
@@ -72,8 +73,8 @@ class Cluster:
             raise ClusterError(
                 "--cluster needs more packages: pip install -r requirements-cluster.txt"
             ) from error
-        if not logger.isEnabledFor(logging.DEBUG):  # what it means is said by us
-            logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        if not logger.isEnabledFor(logging.DEBUG):
+            _silence()
         try:
             self._client = self._connect(distributed)
             self._wait_for_workers()
@@ -136,10 +137,9 @@ class Cluster:
             ) from error
 
     def _check_workers(self) -> None:
-        """Compare the workers with this machine, and tell them their slots."""
+        """Compare the workers with this machine."""
         try:
             found = self._client.run(versions)
-            self._client.register_plugin(_slots_plugin())
         except Exception as error:
             raise _foreign(error) from error
         for address, theirs in found.items():
@@ -200,7 +200,8 @@ class _Run:
         self._running: dict[int, Future] = {}
         self._done: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._progress: dict[int, tuple[int, int]] = {}
-        self._room, self._slots, self._counted_s = 0, 1, float("-inf")
+        self._workers: dict[str, int] = {}  # threads by address
+        self._counted_s = float("-inf")
         client.subscribe_topic(TOPIC, self._hear)
 
     def results(self, items: Sequence[Any]) -> Iterator[tuple[int, Any]]:
@@ -235,13 +236,19 @@ class _Run:
         """Send an item."""
         future = self._client.submit(
             _perform,
-            *(self._function, items[number], versions()),
+            *(self._function, items[number], versions(), self._is_whole_worker),
             key=f"{self._name}-{number}-{time.time_ns():x}",
-            resources={SLOTS: self._slots},
+            workers=self._idle_workers() if self._is_whole_worker else None,
+            allow_other_workers=self._is_whole_worker,  # if that one goes away
             pure=False,
         )
         self._running[number] = future
         future.add_done_callback(lambda _: self._done.put(number))
+
+    def _idle_workers(self) -> list[str]:
+        """Return the workers that have nothing to do, or all."""
+        busy = self._client.processing()
+        return [one for one in self._workers if not busy.get(one)] or [*self._workers]
 
     def _wait(self) -> int | None:
         """Return the number of an item that is done; None if none is yet."""
@@ -257,33 +264,33 @@ class _Run:
         """Return what a call returned, and log what it logged."""
         from distributed import KilledWorker
 
-        if future.status != "error":
+        while True:
             try:
-                value, lines = future.result(timeout=CONNECT_S)
-            except Exception as error:  # cancelled: nobody but a lost scheduler does it
-                raise _lost() from error
-            log_again(lines)
-            return value
-        error = future.exception()
-        if isinstance(error, KilledWorker):
-            return Killed()
-        if isinstance(error, LivenessError):
-            raise error
-        raise _foreign(error) from error
+                value, lines = future.result(timeout=GATHER_S)
+            except TimeoutError:  # the worker that had it is lost: it is done again
+                self._report()
+            except KilledWorker:
+                return Killed()
+            except LivenessError:
+                raise
+            except Exception as error:
+                if future.cancelled() or self._client.status != "running":
+                    raise _lost() from error
+                raise _foreign(error) from error
+            else:
+                log_again(lines)
+                return value
 
     def _count_room(self) -> int:
         """Return how many calls may be under way, and notice new workers."""
         now_s = time.monotonic()
         if now_s - self._counted_s > COUNT_S:
-            threads = list(self._client.nthreads().values())
-            if threads and self._is_whole_worker:
-                self._slots = min(threads)
-            running = sum(one // self._slots for one in threads)
-            self._room = max(1, int(AHEAD * running + 0.5))
-            if not threads:
+            self._workers, self._counted_s = self._client.nthreads(), now_s
+            if not self._workers:
                 logger.warning("the cluster has no workers: waiting for one")
-            self._counted_s = now_s
-        return self._room
+        if self._is_whole_worker:
+            return max(1, len(self._workers))
+        return max(1, math.ceil(AHEAD * sum(self._workers.values())))
 
     def _hear(self, event: tuple[float, Any]) -> None:
         """Take note of how far a call is."""
@@ -355,15 +362,22 @@ def check_versions(theirs: dict[str, str], ours: dict[str, str], place: str) -> 
             )
 
 
+_whole_worker = threading.Lock()  # of a worker: is held by a call that takes all of it
+
+
 def _perform(
-    function: Callable[[Any], Any], item: Any, ours: dict[str, str]
+    function: Callable[[Any], Any],
+    item: Any,
+    ours: dict[str, str],
+    is_whole_worker: bool,
 ) -> tuple[Any, list[LogLine]]:
     """Call a function on a worker; returns its result and what it logged."""
     from distributed import get_worker
 
     place = get_worker().address
     check_versions(versions(), ours, place)  # it may have come later
-    with captured_warnings() as lines:
+    whole = _whole_worker if is_whole_worker else nullcontext()
+    with whole, captured_warnings() as lines:
         try:
             return function(item), lines
         except LivenessError as error:
@@ -396,19 +410,6 @@ def log_again(lines: Sequence[LogLine]) -> None:
         logging.getLogger(name).log(level, "%s", text)
 
 
-def _slots_plugin() -> Any:
-    """Return what gives every worker, also later ones, its slots."""
-    from distributed import WorkerPlugin
-
-    class Slots(WorkerPlugin):
-        name = SLOTS
-
-        async def setup(self, worker: "Worker") -> None:
-            await worker.set_resources(**{SLOTS: worker.state.nthreads})
-
-    return Slots()
-
-
 def _foreign(error: BaseException) -> ClusterError:
     """Return the failure of a cluster that does not know what it was sent."""
     return ClusterError(
@@ -416,6 +417,13 @@ def _foreign(error: BaseException) -> ClusterError:
         f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}):"
         " start its scheduler and workers in the project's folder and environment"
     )
+
+
+def _silence() -> None:
+    """Keep Dask's own log from the terminal; what it means is said here."""
+    for name in logging.root.manager.loggerDict:
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def _lost() -> ClusterError:
