@@ -110,7 +110,7 @@ class DatasetFolder:
         self._stack.close()
 
     def has(self, source: str) -> bool:
-        """Return whether crops of this file, under whatever name, are in the folder."""
+        """Return whether the folder has crops of this file, even under another name."""
         return content_of(source) in self._contents
 
     def add(self, source: str, crops: Iterable[FaceCrop]) -> int:
@@ -301,7 +301,7 @@ def content_of(source: str) -> str:
 
 
 def _is_whole_row(last: list[list[str]], *, like: list[list[str]]) -> bool:
-    """Return whether a last row without a line end is whole, as editors leave it.
+    """Return whether a last row without a newline is complete, as some editors save it.
 
     A torn one lacks fields or a part of the scale, the last field, which is hardly
     ever another one than in the row before.

@@ -108,7 +108,7 @@ def read_dataset(folders: Sequence[Path]) -> list[Sample]:
 
 
 def files_of(folders: Sequence[Path]) -> Iterator[Path]:
-    """Yield the pictures and tables of dataset folders, which no result may replace."""
+    """Yield pictures and tables of dataset folders; results must not overwrite them."""
     for folder in filter(Path.is_dir, folders):
         for path, _ in walk(folder):
             if path.name == CSV_NAME or path.suffix.lower() in IMAGE_SUFFIXES:
@@ -136,7 +136,7 @@ def without_sites(samples: Sequence[Sample], sites: Sequence[str]) -> list[Sampl
 
 
 def require_sites(samples: Sequence[Sample], sites: Iterable[str]) -> None:
-    """Refuse the name of a site that no sample is of.
+    """Raise a DatasetError for a site that has no samples.
 
     Raises:
         DatasetError: If there is no such site.
@@ -172,7 +172,7 @@ def read_crop(sample: Sample) -> np.ndarray:
 
 
 def crop_at_scale(sample: Sample, scale: float) -> np.ndarray:
-    """Read the crop of a sample as a model of this crop scale is fed.
+    """Read the crop of a sample at the crop scale of a model.
 
     Raises:
         ImageError: If the picture cannot be read or is too small.
@@ -312,7 +312,7 @@ def _read_tree(folder: Path) -> list[Sample]:
 
 
 def _warn_of_copies(samples: Sequence[Sample]) -> None:
-    """Say so where a film, known by its content, stands for two labels or sites."""
+    """Warn if the same film, by content, appears under two labels or sites."""
     for what in ("label", "collection"):
         found: dict[str, str] = {}
         for sample in samples:
@@ -426,7 +426,7 @@ def _samples_of_list(folder: Path) -> list[Sample] | None:
 
 
 def _check_names(row: Mapping[str, str], table: Path) -> None:
-    """Refuse names of a site, group or attack that a folder of the tree cannot have.
+    """Refuse names of sites, groups or attacks that cannot be folder names.
 
     Group and attack may be empty, and only an attack may have parts: print/glossy.
     """
@@ -443,7 +443,7 @@ def _check_names(row: Mapping[str, str], table: Path) -> None:
 
 
 def _read_rows(table: Path) -> dict[str, dict[str, str]]:
-    """Read the rows of a crops.csv by file name, none where there is no such table."""
+    """Read the rows of a crops.csv by file name; empty if there is no such table."""
     columns, rows = read_table(table)
     if table.is_file() and "file" not in columns:
         raise DatasetError(
@@ -454,7 +454,7 @@ def _read_rows(table: Path) -> dict[str, dict[str, str]]:
 
 
 def read_table(table: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
-    """Read columns and rows of a CSV file; none where there is no such file.
+    """Read columns and rows of a CSV file; empty if there is no such file.
 
     Raises:
         DatasetError: If it is not one.

@@ -74,7 +74,7 @@ class Extraction:
     scale: float = CROP_SCALE
 
     def step(self, frame_count: int) -> int:
-        """Return every how many frames of a video of that length one is examined."""
+        """Return the interval between examined frames for a video of that length."""
         if self.per_video is None:
             return self.every_n_frames
         return max(1, frame_count // self.per_video)
@@ -92,7 +92,7 @@ class Examined:
 
 @dataclass
 class _Shared:
-    """What an extraction and its workers tell each other."""
+    """Counters and a stop signal that an extraction shares with its workers."""
 
     counter: Sequence[int]  # frames read, and frames that the files promise
     lock: AbstractContextManager
@@ -202,7 +202,7 @@ class _Examiner:
         )
 
     def __call__(self, number: int, item: Input) -> Examined:
-        """The result for an input, which is its error if it cannot be read."""
+        """Examine an input; one that cannot be read gives a result with ``error``."""
         examine = self._examine_video if item.is_video else self._examine_image
         try:
             return examine(number, item.path)
@@ -368,7 +368,7 @@ def _every_nth(
 
 
 def _write_png(path: Path, image: np.ndarray) -> None:
-    """Write a crop; a disk that is full is the user's to mend."""
+    """Write a crop as PNG."""
     _write(path, cv2.imencode(".png", image)[1])
 
 

@@ -1,4 +1,4 @@
-"""What a run of collecting came to, over all its inputs."""
+"""Figures of a collecting run over all its inputs."""
 
 import logging
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Tally:
-    """What a run came to, over all its inputs."""
+    """Figures of a run over all its inputs."""
 
     inputs: int = 0
     read: int = 0
@@ -89,5 +89,5 @@ class Tally:
 
     @property
     def found_nothing(self) -> bool:
-        """Whether inputs were new and readable, and no face was in any."""
+        """Whether there were new, readable inputs and none of them showed a face."""
         return not self.failed and self.saved == 0 and self.known < self.inputs

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 def card_to_calibrate(
     classifier: LivenessClassifier, model: Path | None, label_encoder: Path | None
 ) -> Path:
-    """Find the model's card, into which a threshold can be written.
+    """Find the card of the model that the threshold is written to.
 
     Raises:
         ModelError: If the model has no card of its own.
@@ -95,7 +95,7 @@ def calibrate(
 def _say_what_to_expect(
     faces: ScoredFaces, before: ErrorRates, bpcer: float | None
 ) -> None:
-    """Log the rates of before, and what the report of a calibration is worth."""
+    """Log the rates before calibration, and how far its report can be trusted."""
     logger.info(
         "at the threshold before, %.3f: APCER %.1f%%, BPCER %.1f%%",
         *(before.threshold, 100 * before.apcer, 100 * before.bpcer),
@@ -110,7 +110,7 @@ def _say_what_to_expect(
 
 
 def _warn_of_few(faces: ScoredFaces, real: int, fake: int) -> None:
-    """Warn where a class has too few faces or films for a threshold."""
+    """Warn if a class has too few faces or films to choose a threshold."""
     if min(real, fake) < FEW_FACES:
         logger.warning(
             "few faces for a threshold, %d real and %d fake: film %d or more of each",

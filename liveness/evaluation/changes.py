@@ -1,4 +1,4 @@
-"""Faces as another camera or light would have given them, to measure a model with.
+"""Faces as another camera or light would show them, for measuring a model.
 
 Light, colours and focus change about as much as training varies what is around the
 face at most, and inside the face more than that. Noise is that of a sensor, before

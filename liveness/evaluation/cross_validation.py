@@ -169,7 +169,7 @@ def _start_worker(
 
 
 def share_threads(threads: int) -> None:
-    """Let OpenCV, and TensorFlow once it is imported, use so many threads."""
+    """Limit OpenCV, and TensorFlow once it is imported, to this many threads."""
     import cv2
 
     cv2.setNumThreads(threads)
@@ -178,7 +178,7 @@ def share_threads(threads: int) -> None:
 
 
 def _measure_in_worker(number: int, held_out: set[str]) -> Fold:
-    """Return one fold in a process for folds, whose every line says which."""
+    """Measure a fold in a worker process; its log lines name the fold."""
     set_up_logging(verbose=_worker["is_verbose"])
     log_start(number, held_out)
     set_up_logging(verbose=_worker["is_verbose"], prefix=f"fold {number}: ")
@@ -186,13 +186,13 @@ def _measure_in_worker(number: int, held_out: set[str]) -> Fold:
 
 
 def _how_of(number: int, how: dict[str, Any]) -> dict[str, Any]:
-    """Return what ``measure_fold`` is told for a fold, whose checkpoint is its own."""
+    """Return the arguments of ``measure_fold`` for a fold, with its own checkpoint."""
     checkpoint = how["checkpoint"]
     return how | {"checkpoint": checkpoint and checkpoint_of_fold(checkpoint, number)}
 
 
 def checkpoint_of_fold(checkpoint: Path, number: int) -> Path:
-    """Return what ``train_average`` is given for a fold, the first of which is 1."""
+    """Return the checkpoint of a fold; folds are counted from 1."""
     return checkpoint.with_stem(f"{checkpoint.stem}-fold-{number}")
 
 
@@ -204,7 +204,7 @@ def log_start(number: int, held_out: set[str]) -> None:
 def read_pixels(
     samples: Sequence[Sample], options: TrainingOptions
 ) -> tuple[Pixels, Pixels]:
-    """Return all samples as training reads them, and as the apps feed them."""
+    """Return all samples as training reads them, and as the apps see them."""
     to_train = load_pixels(
         samples,
         options,

@@ -1,4 +1,4 @@
-"""The faces that a model gets wrong, kept while many more are scored."""
+"""The faces that a model gets most wrong, collected while scoring."""
 
 import heapq
 import itertools
@@ -38,7 +38,7 @@ class ScoredCrop:
 
     @cached_property
     def reason(self) -> str:
-        """Why the live apps would not have judged this face; empty if they would."""
+        """Why the live apps would not judge this face; empty if they would."""
         x_min, y_min, x_max, y_max = filmed_box(self.crop)
         left, top, right, bottom = square_around(whole_box(self.crop), 1 / self.scale)
         box = left - x_min, top - y_min, right - x_min, bottom - y_min

@@ -49,7 +49,7 @@ class Share:
 
     @cached_property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval, as if every frame were a draw of its own."""
+        """Wilson's 95 % interval, which treats every frame as independent."""
         from scipy.stats import binomtest
 
         ends = binomtest(self.wrong, self.faces).proportion_ci(method="wilson")
@@ -57,7 +57,7 @@ class Share:
 
 
 def check_report_folder(folder: Path) -> None:
-    """Refuse, before long work, a folder that holds other files.
+    """Refuse a folder that holds other files, before any long work begins.
 
     Raises:
         OutputError: If it does, or cannot be created or written.
@@ -207,7 +207,7 @@ def _shares(
     faces: ScoredFaces,
     threshold: float,
 ) -> list[Share]:
-    """Wrong verdicts by name and attack, the most first."""
+    """Wrong verdicts by name and attack, the largest number first."""
     counts: dict[tuple[str, str], list[int]] = {}
     for name, attack, score in zip(names, faces.attacks, faces.scores, strict=True):
         count = counts.setdefault((name, attack), [0, 0])

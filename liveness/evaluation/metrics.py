@@ -19,7 +19,7 @@ APCER_POINTS = (0.10, 0.05, 0.01)  # BPCER10, BPCER20 and BPCER100 of the standa
 
 @dataclass(frozen=True)
 class ErrorRates:
-    """Rates at one threshold, and those that need none.
+    """Rates at one threshold, and rates that do not depend on one.
 
     EER and AUC are of all attacks together, ``bpcer_at_apcer`` of the attack type
     that is the worst at each threshold.
@@ -117,7 +117,7 @@ def equal_error(
 
 
 def weights_of_sources(sources: Sequence[str], attacks: Sequence[str]) -> np.ndarray:
-    """Return (N,) weights that let each source count once in APCER and in BPCER.
+    """Return (N,) weights with which each source counts once in APCER and BPCER.
 
     Args:
         sources: Source of each face.
@@ -133,7 +133,7 @@ def weights_of_sources(sources: Sequence[str], attacks: Sequence[str]) -> np.nda
 def threshold_for_bpcer(
     scores: np.ndarray, attacks: Sequence[str], *, bpcer: float
 ) -> float:
-    """Return the highest score that refuses at most this share of bona fide faces."""
+    """Return the highest threshold that rejects at most this share of real faces."""
     scores, kinds = _checked(scores, attacks)
     ordered = np.sort(scores[kinds == ""])
     refused = int(bpcer * len(ordered) + 1e-9)  # 0.29 * 100 is 28.999999999999996
@@ -152,7 +152,7 @@ def calibrated_threshold(
 def rates_calibrated(
     scores: np.ndarray, attacks: Sequence[str], *, bpcer: float | None = None
 ) -> tuple[float, float] | None:
-    """APCER and BPCER with thresholds that other faces of the same set give.
+    """APCER and BPCER at thresholds chosen on other faces of the same set.
 
     Either half of the faces is measured at the threshold of the other half; the mean
     of both. The halves are in the order of the faces, kind by kind: of a film the

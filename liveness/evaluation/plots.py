@@ -1,4 +1,4 @@
-"""Figures as PNG files; nothing is ever shown in a window."""
+"""Figures as PNG files; no window is opened."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -148,7 +148,7 @@ def _draw_det(
     *,
     eer: float,
 ) -> None:
-    """The trade-off of both errors, on normal deviates."""
+    """Draw the DET curve on normal deviate scales."""
     from sklearn.metrics import DetCurveDisplay
 
     DetCurveDisplay(fpr=apcer, fnr=bpcer).plot(ax=axes)
@@ -170,7 +170,7 @@ def _draw_roc(
     bpcer: np.ndarray,
     at_threshold: tuple[float, float],
 ) -> None:
-    """Bona fide faces that are accepted against attacks that are."""
+    """Draw the ROC curve: accepted bona fide faces against accepted attacks."""
     from sklearn.metrics import RocCurveDisplay, auc
 
     accepted = 1 - bpcer

@@ -123,7 +123,7 @@ def draw_heat(crop: np.ndarray, explanation: Explanation) -> np.ndarray:
 
 
 def _patches() -> Sequence[np.ndarray]:
-    """Return the cells that are covered together, for each cell."""
+    """Return, for each cell, the cells that are covered with it."""
     rows, columns = np.indices((CELLS, CELLS))
     return [
         (np.abs(rows - row) <= REACH) & (np.abs(columns - column) <= REACH)
@@ -133,7 +133,7 @@ def _patches() -> Sequence[np.ndarray]:
 
 
 def _blurred(crop: np.ndarray) -> np.ndarray:
-    """Return the crop without detail, made from a small copy, and nowhere black."""
+    """Return the crop without detail, enlarged from a small copy, and nowhere black."""
     side = crop.shape[0]
     small = cv2.resize(crop, (32, 32), interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), 32 * BLUR)
@@ -153,7 +153,7 @@ def _covered(
 def _views(
     classifier: LivenessClassifier, crop: np.ndarray, whole: float
 ) -> tuple[tuple[float, float], ...]:
-    """Return what the logit loses when a view is black, as one that is not there."""
+    """Return the drop in logit when a view is black, as if it were missing."""
     card = classifier.card
     batch = model_input(
         [crop] * len(card.view_scales),

@@ -1,4 +1,4 @@
-"""Keras files, of either format, looked through before they are loaded.
+"""Load Keras files of either format, after checking what they contain.
 
 A Keras file may hold plain image layers and no code.
 """
@@ -82,7 +82,7 @@ def load_keras_model(path: Path) -> "keras.Model":
 
 
 def import_keras() -> Any:
-    """Import Keras without TensorFlow's start-up messages, and with its fast parts.
+    """Import Keras without TensorFlow's start-up messages, with its optimisations on.
 
     Raises:
         ModelError: If it is not installed.
@@ -103,7 +103,7 @@ def import_keras() -> Any:
 
 @contextlib.contextmanager
 def silent_stderr() -> Iterator[None]:
-    """Drop what Python and libraries in C++ write to stderr; errors still raise."""
+    """Discard what Python and C++ libraries write to stderr; errors still raise."""
     sys.stderr.flush()
     with silent_libraries(), contextlib.redirect_stderr(io.StringIO()):
         yield

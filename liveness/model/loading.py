@@ -1,4 +1,4 @@
-"""A model on disk to a network that is ready to run."""
+"""Load a model from disk as a network that is ready to run."""
 
 import logging
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ def load_model(paths: ModelPaths) -> LoadedModel:
 
 
 def card_of_older_model(model: "keras.Model", path: Path) -> ModelCard:
-    """Return card for a model of an older tool of this family, from its input's size.
+    """Return a card for a model of an older tool, derived from its input size.
 
     Those tools scaled BGR crops of the bare detector box to the input and took
     the more probable class.
@@ -94,7 +94,7 @@ def card_of_older_model(model: "keras.Model", path: Path) -> ModelCard:
 
 
 def check_model(model: "keras.Model", card: ModelCard, path: Path) -> None:
-    """Check that a model takes and gives what its card says.
+    """Check that the input and output of a model match its card.
 
     Raises:
         ModelError: If its input or its outputs differ, or these are no probabilities.

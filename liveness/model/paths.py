@@ -1,4 +1,4 @@
-"""Where a model's four files are, and which model is used when none is named."""
+"""Where a model's files are, and which model is used by default."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -86,7 +86,7 @@ def shipped_model(*, root: Path = ROOT) -> ModelPaths:
 def check_output_paths(
     paths: ModelPaths, *others: Path, inputs: Iterable[Path] = ()
 ) -> None:
-    """Refuse, before a long training, what could not be saved after it.
+    """Refuse output paths that cannot be written, before a long training.
 
     Args:
         paths: Of the model.

@@ -1,4 +1,4 @@
-"""A trained model to disk: Keras file, runtime file, label encoder and card."""
+"""Save a trained model: Keras file, runtime file, label encoder and card."""
 
 import dataclasses
 import logging
@@ -75,7 +75,7 @@ def save_trained_model(
 
 
 def library_versions() -> dict[str, str]:
-    """Return versions of what trains and saves a model, by package name."""
+    """Return the versions of the packages that train and save a model."""
     from importlib import metadata  # takes as long as a face; apps do without
 
     versions = {"python": platform.python_version(), "opencv": cv2.__version__}
@@ -85,7 +85,7 @@ def library_versions() -> dict[str, str]:
 
 
 def _save_quietly(model: "keras.Model", keras_file: Path, runtime_file: Path) -> None:
-    """Save and export a model without the libraries' remarks about either."""
+    """Save and export a model without messages of the libraries."""
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     # The exporter wants a model that was called at least once.
     model(np.zeros((1, *model.input_shape[1:]), np.float32), training=False)

@@ -1,4 +1,4 @@
-"""What is said about one face: where it is, its two numbers and its label."""
+"""Verdict on one face: its box, score, confidence and label."""
 
 import math
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ class FaceVerdict:
 
     @property
     def who(self) -> str:
-        """The person in words; empty for a face that is not named."""
+        """The name in words; empty for a face without one."""
         if self.match is None or math.isinf(self.match.distance):
             return ""
         return f"{self.match.name or 'unknown'}  distance {self.match.distance:.2f}"

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Features:
-    """What a network sees in pictures.
+    """The features and logits of a network for some pictures.
 
     Attributes:
         values: (N, F) float64, features of all views, weighed as the views are.
@@ -45,7 +45,7 @@ class Features:
     logits: np.ndarray
 
     def rows(self, chosen: np.ndarray) -> "Features":
-        """Those of some pictures."""
+        """Return the features of some of the pictures."""
         return Features(self.values[chosen], self.logits[chosen])
 
     @property
@@ -111,7 +111,7 @@ def sum_up(
     *,
     shares: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Sum up what a network sees in faces that it was trained on.
+    """Return the second moments of a network's features on its training faces.
 
     Args:
         reader: Reads the network.
@@ -226,7 +226,7 @@ def scores_elsewhere(
 def choose_threshold(
     scores: np.ndarray, is_real: np.ndarray, threshold: float
 ) -> float:
-    """Choose the threshold near the old one, unless the faces ask for another.
+    """Choose a threshold close to the old one, unless the faces clearly need another.
 
     Args:
         scores: (N,) of faces that the corrections were not fitted on.

@@ -1,4 +1,4 @@
-"""What other cameras, light and hands would have done to a training picture.
+"""Augment training pictures as other cameras, light and hands would change them.
 
 It runs while training only; the saved model does not contain it. OpenCV on one
 picture at a time is several times faster here than TensorFlow on a batch.
@@ -39,7 +39,7 @@ _LEVELS = np.linspace(0, 1, 256, dtype=np.float32)[:, None]
 
 
 class Light(NamedTuple):
-    """How far tones and colours may go from those that were filmed."""
+    """How far tones and colours may depart from those that were filmed."""
 
     tone_bend: float  # of the tone curve; 0.4 is about a gamma of 0.75
     contrast: tuple[float, float]
@@ -165,7 +165,7 @@ def _blur(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _add_noise(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Sensor noise of some strength, at times; a float32 picture."""
+    """Add sensor noise, at times; returns a float32 picture."""
     if rng.random() >= NOISE:
         return picture
     reach = 255 * rng.uniform(0, MAX_NOISE) * 3**0.5

@@ -1,4 +1,4 @@
-"""Where a training stands after each epoch, on disk, to go on from after a break."""
+"""Save the state of a training after each epoch, so that it can be resumed."""
 
 import io
 import json
@@ -96,12 +96,12 @@ class Checkpoint(keras.callbacks.Callback):
         logger.info("going on after epoch %d", self.epochs)
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Give early stopping back what it forgets when a training begins."""
+        """Restore the state that early stopping resets when a training begins."""
         for stop in self._stops:
             vars(stop).update(self._early)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Remember the figures of the epoch."""
+        """Record the figures of the epoch."""
         self.epochs = epoch + 1
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))

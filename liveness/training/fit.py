@@ -139,7 +139,7 @@ def checkpoint_of(checkpoint: Path, number: int) -> Path:
 
 
 def remove_checkpoints(checkpoint: Path, networks: int) -> None:
-    """Delete those of a training of so many networks, as far as they are there."""
+    """Delete the checkpoints of a training of this many networks, if they exist."""
     for number in range(networks):
         checkpoint_of(checkpoint, number + 1).unlink(missing_ok=True)
 
@@ -147,7 +147,7 @@ def remove_checkpoints(checkpoint: Path, networks: int) -> None:
 def _recipe_of(
     training: Pixels, validation: Pixels | None, options: TrainingOptions
 ) -> dict[str, object]:
-    """Return what has to be equal for a training to be resumed."""
+    """Return what must be equal for a training to be resumed."""
     names = hashlib.sha256()
     for pixels in (training, validation):
         for sample in pixels.samples if pixels else ():
@@ -253,7 +253,7 @@ def drawing_weights(samples: Sequence[Sample]) -> np.ndarray:
 
 
 class _TrainingBatches(keras.utils.PyDataset):
-    """Augmented batches, each of which seed, epoch and number fix.
+    """Augmented batches, each determined by seed, epoch and batch number.
 
     A batch is (N, side, side, 3 * views) float32 in [0, 1] and (N, views, labels)
     float32. The views of one row are of different samples: each view learns by itself.
@@ -274,7 +274,7 @@ class _TrainingBatches(keras.utils.PyDataset):
         return self._steps
 
     def on_epoch_end(self) -> None:
-        """The next epoch draws others."""
+        """Draw other samples in the next epoch."""
         self._epoch += 1
 
     def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:

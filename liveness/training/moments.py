@@ -1,4 +1,4 @@
-"""What a network saw in the faces that it was trained on, summed up for adapting it.
+"""Second moments of a network's features on its training faces, used to adapt it.
 
 Second moments of features: sums over thousands of faces, from which no picture of a
 face can be made.

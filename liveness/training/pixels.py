@@ -1,4 +1,4 @@
-"""Samples as pictures of one size, read from disk batch by batch while training.
+"""Samples as pictures of one size, read batch by batch during training.
 
 Pictures are decoded, cropped and resized once, into a file of bytes on disk that
 every epoch reads from; memory does not grow with the data set.
@@ -42,7 +42,7 @@ SIMULATED_EACH = 2  # simulated attacks made of each bona fide sample
 
 
 class PixelFile:
-    """Pictures of one size in a nameless file that ends with this object.
+    """Pictures of one size in a temporary file that is deleted with this object.
 
     Read and written piece by piece: a mapping of the file would count as memory. A
     process that is started with it reads the same file (not on Windows).
@@ -230,7 +230,7 @@ def _planned_attacks(
 def _sample_of(
     sample: Sample, background: Sample | None, kind: str | None, scale: float
 ) -> Sample:
-    """Return what the crop of a job, of this scale, shows."""
+    """Return the sample that describes a job's crop at this scale."""
     if kind is None:
         return sample
     return replace(

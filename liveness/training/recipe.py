@@ -1,4 +1,4 @@
-"""How a network is trained: what can be chosen, without loading TensorFlow."""
+"""Options of a training; importing this does not load TensorFlow."""
 
 import dataclasses
 import json
@@ -37,7 +37,7 @@ class TrainingOptions:
 
 
 def options_of(trunk: str, **others: Any) -> TrainingOptions:
-    """Return options with the input that belongs to a trunk.
+    """Return options with the input size and views that fit a trunk.
 
     Args:
         trunk: A key of ``TRUNK_INPUTS``.
@@ -57,7 +57,7 @@ def recipe_file(scores: Path) -> Path:
 def write_recipe(
     path: Path, options: TrainingOptions, never_train: Sequence[str]
 ) -> None:
-    """Write what was chosen of a recipe, as JSON.
+    """Write the chosen options of a recipe as JSON.
 
     Raises:
         OSError: If it cannot be written.
@@ -68,7 +68,7 @@ def write_recipe(
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """Read what was chosen of a recipe.
+    """Read the chosen options of a recipe.
 
     Returns:
         A value for each of ``RECIPE_OPTIONS``; nothing if there is no such file.
