@@ -25,7 +25,7 @@ from liveness.io.files import VIDEO_SUFFIXES
 from liveness.sources.ffmpeg import av
 from tests.clusters import DaskProcesses, dask_processes, worker_of
 
-FILMS, REPETITIONS = 16, 3
+FILMS, REPETITIONS = 12, 2
 CALLS = 2000
 WORKERS = (1, 4, 16)
 SHORT_FILMS, SHORT_FRAMES = 2000, 16
@@ -61,24 +61,40 @@ def beginning_of(path: Path, frames: int, into: Path) -> bytes:
     return into.read_bytes()
 
 
-def collect(films: Path, output: Path, *options: object) -> float:
+def collect(
+    films: Path, output: Path, *options: object, one_core: bool = False
+) -> float:
     """Seconds of a whole process that collects."""
     command = [sys.executable, ROOT / "collect_dataset.py", "-i", films, "-o", output]
     command += ["-s", 4, *options]
     start = time.perf_counter()
-    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    subprocess.run(
+        list(map(str, command)),
+        check=True,
+        capture_output=True,
+        preexec_fn=(lambda: os.sched_setaffinity(0, {0})) if one_core else None,
+    )
     return time.perf_counter() - start
 
 
 def overhead(folder: Path) -> None:
-    """Print the seconds of one and two workers beside as many jobs."""
+    """Print the seconds of one and two workers beside as many jobs.
+
+    One job and one worker have one core each: a job alone would take all.
+    """
     copies(VIDEOS[0].read_bytes(), folder / "films", FILMS)
     for workers in (1, 2):
         with dask_processes(_new(folder, "dask"), workers=workers) as cluster:
+            if workers == 1:
+                _pin(worker_of(cluster.processes[1]))
             jobs, dask = [], []
             for number in range(REPETITIONS):
                 place = folder / f"{workers}-{number}"
-                jobs.append(collect(folder / "films", place / "a", "--jobs", workers))
+                how = "--jobs", workers
+                one_core = workers == 1
+                jobs.append(
+                    collect(folder / "films", place / "a", *how, one_core=one_core)
+                )
                 where = "--cluster", cluster.file
                 dask.append(collect(folder / "films", place / "b", *where))
         one, other = min(jobs), min(dask)
@@ -87,6 +103,12 @@ def overhead(folder: Path) -> None:
             f"{other:.2f} s, {other / one - 1:+.0%}",
             flush=True,
         )
+
+
+def _pin(pid: int) -> None:
+    """Let all threads of a process run on the first core alone."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(task.name), {0})
 
 
 def cost_of_calls(folder: Path) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 TOPIC = "liveness-progress"
-CONNECT_S = 15.0  # for the scheduler, and then for its first worker
+CONNECT_S = 10.0  # for the scheduler, and then for its first worker
 GATHER_S = 30.0  # for a result to come, until progress is reported again
 POLL_S = 0.2  # how often progress is reported
 REPORT_S = 1.0  # how often a task says how far it is
@@ -110,7 +110,7 @@ class Cluster:
                 dashboard_address="127.0.0.1:0",
                 silence_logs=logging.CRITICAL,
             )
-            return distributed.Client(self._cluster)
+            return distributed.Client(self._cluster, direct_to_workers=True)
         is_file = "://" not in self._address
         try:
             if is_file:  # a client would wait for it to come
@@ -119,6 +119,7 @@ class Cluster:
                 None if is_file else self._address,
                 scheduler_file=self._address if is_file else None,
                 timeout=CONNECT_S,
+                direct_to_workers=True,  # crops need not pass through the scheduler
             )
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise ClusterError(

@@ -234,6 +234,16 @@ def write_hook(folder, text):
     (folder / "sitecustomize.py").write_text(text)
 
 
+KILLED_BY = """
+import os, signal, sys
+def watch(event, arguments):
+    if event == "open" and str(arguments[0]).endswith("{}"):
+        if "spawn_main" in " ".join(sys.orig_argv):
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(watch)
+"""
+
+
 @needs_proc
 class TestBreaks:
     def test_worker_killed_in_a_film(self, films, expected, tmp_path):
@@ -246,15 +256,7 @@ class TestBreaks:
         assert files_in(tmp_path / "crops") == expected
 
     def test_film_that_kills_each_worker(self, films, expected, tmp_path):
-        hook = (
-            "import os, signal, sys\n"
-            "def watch(event, arguments):\n"
-            "    if event == 'open' and str(arguments[0]).endswith('killer.mp4'):\n"
-            "        if 'spawn_main' in ' '.join(sys.orig_argv):\n"
-            "            os.kill(os.getpid(), signal.SIGKILL)\n"
-            "sys.addaudithook(watch)\n"
-        )
-        write_hook(tmp_path / "hook", hook)
+        write_hook(tmp_path / "hook", KILLED_BY.format("killer.mp4"))
         shutil.copytree(films, tmp_path / "films")
         shutil.copy(ROOT / "videos/fake_1.mp4", tmp_path / "films/1 killer.mp4")
         environment = {"PYTHONPATH": str(tmp_path / "hook")}
@@ -266,6 +268,25 @@ class TestBreaks:
         assert result.stderr.count("1 killer.mp4' was killed") == 1
         assert len(files_in(tmp_path / "crops")) == len(expected)
         assert "Traceback" not in result.stderr
+
+    def test_picture_that_kills_each_worker(self, tmp_path):
+        """Those that were sent with it are examined all the same."""
+        write_hook(tmp_path / "hook", KILLED_BY.format("17.jpg"))
+        (tmp_path / "pictures").mkdir()
+        for number in range(40):
+            picture = tmp_path / f"pictures/{number}.jpg"
+            shutil.copy(ROOT / "images/reals/1.jpg", picture)
+            with picture.open("ab") as file:
+                file.write(bytes([number]))
+        environment = {"PYTHONPATH": str(tmp_path / "hook")}
+        with dask_processes(tmp_path, **environment) as cluster:
+            result = call(
+                *("face_from_image.py", "-i", tmp_path / "pictures"),
+                *("-o", tmp_path / "crops", "--cluster", cluster.file),
+            )
+        assert result.returncode == 1
+        assert result.stderr.count("17.jpg' was killed") == 1
+        assert len(files_in(tmp_path / "crops")) == 39 + 1
 
     def test_scheduler_that_goes_away(self, films, expected, tmp_path):
         with dask_processes(tmp_path, workers=1) as cluster:

@@ -38,6 +38,8 @@ from liveness.sources.frames import Frame, VideoFile
 WAITING_FRAMES = 4  # decoded and not examined yet; a 4K frame takes 25 MB
 ORIENTED_FACES = 5  # first faces of a film that tell which side of it is up
 POLL_S = 0.2  # how often progress is reported
+PICTURES_TOGETHER = 32  # at most, in a call of a cluster, which costs as much as one
+LEAST_BATCHES = 16  # of pictures, so that all workers of a small cluster have some
 
 
 @dataclass(frozen=True)
@@ -294,18 +296,52 @@ def _extract_on_cluster(
     """``extract_faces`` on the workers of a cluster."""
     if how.detector == DEFAULT_DETECTOR:  # the project may lie elsewhere there
         how = replace(how, detector=Path())
-    tasks = [(how, Input(item.path.absolute(), item.is_video)) for item in inputs]
-    results = cluster.run(_examine_on_worker, tasks, on_progress=on_progress)
+    results = _results_of_batches(inputs, how, spool, cluster, on_progress)
     early: dict[int, Examined] = {}
     for expected in range(len(inputs)):
         while expected not in early:
-            number, result = next(results)
-            if isinstance(result, Killed):
-                error = f"every worker that examined '{inputs[number].path}' was killed"
-                early[number] = Examined(0, 0, (), error)
-            else:
-                early[number] = _received(number, *result, spool=spool)
+            number, examined = next(results)
+            early[number] = examined
         yield early.pop(expected)
+
+
+def _results_of_batches(
+    inputs: Sequence[Input],
+    how: Extraction,
+    spool: Path,
+    cluster: Cluster,
+    on_progress: Callable[[int, int], None],
+) -> Iterator[tuple[int, Examined]]:
+    """Yield the number of an input and its result, as they come."""
+    batches = _batches(inputs)
+    while batches:
+        killed: list[list[int]] = []
+        tasks = [
+            (how, [replace(inputs[n], path=inputs[n].path.absolute()) for n in batch])
+            for batch in batches
+        ]
+        runs = cluster.run(_examine_on_worker, tasks, on_progress=on_progress)
+        for place, results in runs:
+            batch = batches[place]
+            if not isinstance(results, Killed):
+                for number, (examined, pngs) in zip(batch, results, strict=True):
+                    yield number, _received(number, examined, pngs, spool=spool)
+            elif len(batch) > 1:  # one of them did it
+                killed += [[number] for number in batch]
+            else:
+                path = inputs[batch[0]].path
+                error = f"every worker that examined '{path}' was killed"
+                yield batch[0], Examined(0, 0, (), error)
+        batches = killed
+
+
+def _batches(inputs: Sequence[Input]) -> list[list[int]]:
+    """Split inputs for workers: each film by itself, and pictures in batches."""
+    pictures = [number for number, item in enumerate(inputs) if not item.is_video]
+    count = min(PICTURES_TOGETHER, max(1, len(pictures) // LEAST_BATCHES))
+    batches = [pictures[i : i + count] for i in range(0, len(pictures), count)]
+    batches += [[number] for number, item in enumerate(inputs) if item.is_video]
+    return sorted(batches)
 
 
 def _received(
@@ -324,16 +360,17 @@ _of_thread = threading.local()  # of a cluster's worker: its detectors
 
 
 def _examine_on_worker(
-    task: tuple[Extraction, Input],
-) -> tuple[Examined, list[bytes]]:
-    """Examine a file on a worker of a cluster; returns the crops as bytes."""
-    how, item = task
+    task: tuple[Extraction, Sequence[Input]],
+) -> list[tuple[Examined, list[bytes]]]:
+    """Examine files on a worker of a cluster; returns the crops as bytes."""
+    how, items = task
     if how.detector == Path():
         how = replace(how, detector=DEFAULT_DETECTOR)
-    if not item.path.exists():
-        raise SourceError(
-            f"no file '{item.path}' there: expected the same paths on all machines"
-        )
+    for item in items:
+        if not item.path.exists():
+            raise SourceError(
+                f"no file '{item.path}' there: expected the same paths on all machines"
+            )
     cv2.setNumThreads(1)  # the worker has as many threads as it may use
     detectors = vars(_of_thread).setdefault("detectors", {})
     if (wanted := (how.detector, how.confidence)) not in detectors:
@@ -347,8 +384,8 @@ def _examine_on_worker(
 
     with tempfile.TemporaryDirectory() as folder:
         examine = _Examiner(how, Path(folder), count, detectors[wanted])
-        examined = examine(0, item)
-        return examined, [crop.png.read_bytes() for crop in examined.crops]
+        results = [examine(number, item) for number, item in enumerate(items)]
+        return [(one, [crop.png.read_bytes() for crop in one.crops]) for one in results]
 
 
 def _every_nth(
