@@ -53,7 +53,9 @@ def beginning_of(path: Path, frames: int, into: Path) -> bytes:
         for number, frame in enumerate(film.decode(video=0)):
             if number == frames:
                 break
-            stream.width, stream.height = frame.width, frame.height
+            if not number:
+                stream.width, stream.height = frame.width, frame.height
+                stream.pix_fmt = "yuv420p"
             picture = frame.reformat(format="yuv420p")
             picture.pts = None
             short.mux(stream.encode(picture))
