@@ -109,7 +109,7 @@ def main(argv: list[str] | None = None) -> int:
         database,
         folder / "liveness_web.key",
         is_secure=arguments.cert is not None,
-        hosts=LOOPBACK if arguments.host in LOOPBACK else None,
+        hosts=LOOPBACK if arguments.host in (*LOOPBACK, "::1") else None,
     )
     judging = Judging(
         arguments.model,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from flask import Flask, Response, jsonify, render_template, request
+from flask import Flask, Response, jsonify, render_template, request, session
 from flask_login import LoginManager
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
@@ -32,7 +32,7 @@ from liveness.web.security import (
 from liveness.web.uploads import MAX_BYTES
 
 STAY = timedelta(hours=1)  # after which one has to log in again
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")  # as browsers write them
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +108,9 @@ def _set_up_login(app: Flask) -> None:
 
     @manager.user_loader
     def load(token: str) -> Account | None:
+        # A cookie is signed anew, with a new time, whenever the session changes.
+        if time.time() - session.get("since", 0) > STAY.total_seconds():
+            return None
         return db.session.scalar(select(Account).filter_by(token=token))
 
 

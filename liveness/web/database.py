@@ -73,7 +73,8 @@ class Attempt(db.Model):
         account_id: None for a name that nobody has.
         at: In UTC.
         address: Network address that it came from.
-        result: ``signed up``, ``let in``, ``wrong password`` or ``face refused``.
+        result: ``signed up``, ``wrong password``, ``right password`` (the face comes
+            next), ``face refused`` or ``let in``.
     """
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -51,7 +51,8 @@ class Answer:
     """What a frame has led to.
 
     Attributes:
-        state: ``looking``, ``passed`` or ``failed``.
+        state: ``looking``, ``passed``, ``failed``, or ``gone`` for a frame that came
+            after the end.
         message: What the person should do, or why it failed.
         seconds_left: Until the check ends.
         faces: Verdicts on the frame.
@@ -159,7 +160,7 @@ class FaceCheck:
     reveals = False  # whether scores and labels are shown
     refused = NOT_LIVE  # the message to who is not let in
     too_late = f"That took more than {LIMIT_S:.0f} seconds."
-    account_id: int | None = None  # whose account it opens
+    account: str | None = None  # token of the account that it opens
 
     def __init__(self, tools: Tools, checks: PersonChecks | None) -> None:
         self.tools = tools
@@ -299,16 +300,16 @@ class LogIn(FaceCheck):
 
     Args:
         tools: What all checks share.
-        account_id: Number of the account.
+        account: Token of the account, which no later account can have.
         faces: Its encodings, all under one name.
     """
 
     refused = NOT_LET_IN
 
-    def __init__(self, tools: Tools, account_id: int, faces: KnownFaces) -> None:
+    def __init__(self, tools: Tools, account: str, faces: KnownFaces) -> None:
         identifier = FaceIdentifier(faces, tolerance=tools.tolerance)
         super().__init__(tools, PersonChecks(identifier, challenge=tools.challenge))
-        self.account_id = account_id
+        self.account = account
 
     def confirm(
         self, face: FaceVerdict, image: np.ndarray, time_s: float
@@ -350,8 +351,8 @@ class FaceChecks:
         with self._lock:
             self._drop_old()
             for nonce, other in list(self._checks.items()):
-                same_account = check.account_id is not None and (
-                    other.account_id == check.account_id
+                same_account = check.account is not None and (
+                    other.account == check.account
                 )
                 if other.owner == owner or same_account:
                     del self._checks[nonce]
@@ -382,15 +383,22 @@ class FaceChecks:
         if not self._has_place(check) or not check.lock.acquire(blocking=False):
             return None
         try:
+            if not self._is_under_way(check):  # the frame before has ended it
+                return Answer("gone", "", 0)
             answer = check.look(image, self._clock())
+            if answer.state != "looking":
+                with self._lock:
+                    if self._checks.pop(check.nonce, None) is None:
+                        # Another check has ended it meanwhile.
+                        return Answer("gone", "", 0)
+            return answer
         finally:
             check.lock.release()
-        if answer.state != "looking":
-            with self._lock:
-                if self._checks.pop(check.nonce, None) is None:
-                    # Another check, or a second frame, has ended it meanwhile.
-                    return Answer("failed", check.refused, 0)
-        return answer
+
+    def _is_under_way(self, check: FaceCheck) -> bool:
+        """Return whether a check has not ended."""
+        with self._lock:
+            return self._checks.get(check.nonce) is check
 
     @property
     def frames_queue(self) -> bool:
@@ -405,11 +413,15 @@ class FaceChecks:
         return [check for check in checks if now_s - check.seen_s < IDLE_S]
 
     def _has_place(self, check: FaceCheck) -> bool:
-        """Take a place for a check unless all are taken."""
+        """Take a place for a check, if need be that of a visitor who only looks."""
         with self._lock:
             running = self._running()
             if check not in running and len(running) >= self._most:
-                return False
+                visitor = next((one for one in running if one.reveals), None)
+                if check.reveals or visitor is None:
+                    check.began_s = self._clock()  # its time has not begun
+                    return False
+                visitor.seen_s = float("-inf")
             check.seen_s = self._clock()
             return True
 

@@ -1,7 +1,10 @@
 """What the script of a page posts: the start of a check, and frames of the camera."""
 
+import time
+
 from flask import Blueprint, Response, jsonify, request, session, url_for
 from flask_login import login_user
+from sqlalchemy import select
 
 from liveness.errors import ImageError
 from liveness.web import accounts, security
@@ -46,6 +49,8 @@ def look(nonce: str) -> tuple[Response, int] | Response:
         response = jsonify(state="waiting", message=message, retry_s=RETRY_S)
         response.headers["Retry-After"] = str(RETRY_S)
         return response, 503
+    if answer.state == "gone":
+        return jsonify(state="gone", message=GONE), 404
     if answer.state != "looking":
         answer = _end(check, answer)
     return jsonify(_as_json(check, answer, image.shape[:2]))
@@ -63,8 +68,8 @@ def _end(check: FaceCheck, answer: Answer) -> Answer:
             return Answer("failed", TAKEN, 0)
         _let_in(account, "signed up")
     elif isinstance(check, LogIn):
-        account = db.session.get(Account, check.account_id)
-        if account is None:  # deleted meanwhile, by another session
+        account = db.session.scalar(select(Account).filter_by(token=check.account))
+        if account is None:  # deleted or logged out meanwhile, by another session
             return Answer("failed", GONE, 0)
         if has_passed:
             _let_in(account, "let in")
@@ -77,6 +82,7 @@ def _let_in(account: Account, result: str) -> None:
     """Begin a fresh session of the account: nothing of the one before is kept."""
     accounts.note_attempt(account, address(), result)
     session.clear()
+    session["since"] = int(time.time())
     login_user(account)
 
 

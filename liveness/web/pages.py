@@ -74,7 +74,7 @@ def sign_up() -> str | Redirect:
     """Ask for name, password and consent; the face comes next."""
     if current_user.is_authenticated:
         return redirect(url_for("pages.home"))
-    form = SignUpForm()
+    form = SignUpForm(request.form)
     if not form.validate_on_submit():
         return render_template("signup.html", form=form)
     name = checked_name(form.name.data)
@@ -89,14 +89,15 @@ def log_in() -> str | Redirect | tuple[str, int]:
     """Ask for name and password; the face comes next."""
     if current_user.is_authenticated:
         return redirect(url_for("pages.home"))
-    form = LogInForm()
+    form = LogInForm(request.form)
     if not form.validate_on_submit():
         return render_template("login.html", form=form)
     account = accounts.account_of(form.name.data)
     if not accounts.has_password(account, form.password.data):
         accounts.note_attempt(account, address(), "wrong password")
         return render_template("login.html", form=form, wrong=WRONG), 401
-    begin(LogIn(tools(), account.id, accounts.faces_of(account)))
+    accounts.note_attempt(account, address(), "right password")
+    begin(LogIn(tools(), account.token, accounts.faces_of(account)))
     return redirect(url_for("pages.face"))
 
 
@@ -135,12 +136,14 @@ def export() -> Response:
 @pages.route("/delete", methods=["GET", "POST"])
 @login_required
 @limiter.limit(security.ADDRESS_LIMIT, methods=["POST"])
+@limiter.limit(security.LOG_IN_LIMIT, key_func=security.by_account, methods=["POST"])
 def delete() -> str | Redirect | tuple[str, int]:
     """Delete the account, after its password."""
-    form = DeleteForm()
+    form = DeleteForm(request.form)
     if not form.validate_on_submit():
         return render_template("delete.html", form=form)
     if not accounts.has_password(current_user, form.password.data):
+        accounts.note_attempt(current_user, address(), "wrong password")
         wrong = "The password is wrong."
         return render_template("delete.html", form=form, wrong=wrong), 401
     account = current_user._get_current_object()

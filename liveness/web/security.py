@@ -8,6 +8,7 @@ from pathlib import Path
 from flask import Flask, Response, abort, request
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
+from flask_login import current_user
 from flask_wtf import CSRFProtect
 
 from liveness.errors import IdentityError, OutputError, reason_of
@@ -50,6 +51,11 @@ def by_name() -> str:
     except IdentityError:
         typed = ""
     return hashlib.sha256(typed.encode()).hexdigest()
+
+
+def by_account() -> str:
+    """Return the key of a rate limit for the account that is logged in."""
+    return current_user.get_id() or ""
 
 
 def set_headers(app: Flask) -> None:

@@ -13,9 +13,14 @@ from cheroot import wsgi
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 
 from liveness.errors import OutputError, reason_of
+from liveness.web.uploads import MAX_BYTES
 
 THREADS = 16  # a request takes one: ten checks, and pages beside them
 KEPT_OPEN = 100  # connections between requests; a new one for each frame takes longer
+# More than the application takes, so that its answer says why; what is beyond would
+# be read into memory all the same.
+MOST_BYTES = 2 * MAX_BYTES
+MOST_HEADER_BYTES = 2**16
 TIMEOUT_S = 10  # for a browser that stops in the middle of a request
 
 logger = logging.getLogger(__name__)
@@ -75,6 +80,8 @@ def serve(
     )
     server.keep_alive_conn_limit = KEPT_OPEN
     server.error_log = _log
+    server.max_request_body_size = MOST_BYTES
+    server.max_request_header_size = MOST_HEADER_BYTES
     if address.certificate is not None:
         server.ssl_adapter = _adapter(address)
     try:

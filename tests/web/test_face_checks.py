@@ -217,14 +217,14 @@ class TestFaceChecks:
         assert checks.look(check, IMAGE).state == "passed"
         assert checks.find(nonce, "one") is None
         # A frame that was on its way passes nothing a second time.
-        assert checks.look(check, IMAGE).state == "failed"
+        assert checks.look(check, IMAGE).state == "gone"
 
     def test_check_that_was_replaced_passes_nothing(self, checks, tools, tracks):
         old = checks.begin(LogIn(tools, 1, known_faces()), "one")
         check = checks.find(old, "one")
         checks.begin(LogIn(tools, 1, known_faces()), "two")
         tracks.faces = [face("real", match=Match("Ann", 0.2))]
-        assert checks.look(check, IMAGE).state == "failed"
+        assert checks.look(check, IMAGE).state == "gone"
 
     def test_waits_for_the_first_frame(self, checks, clock, tools):
         check = self.begin(checks, tools)
@@ -242,6 +242,18 @@ class TestFaceChecks:
         checks.look(check, IMAGE)
         clock.time_s += LIMIT_S + IDLE_S + 1
         assert checks.find(check.nonce, "session") is None
+
+    def test_visitor_gives_up_the_place_for_a_login(self, checks, tools, tracks):
+        visitors = [TryIt(tools) for _ in range(2)]
+        for number, visitor in enumerate(visitors):
+            checks.begin(visitor, f"visitor {number}")
+            assert checks.look(visitor, IMAGE).state == "looking"
+        known = KnownFaces(("Grace",), np.zeros((1, 128)))
+        login = LogIn(tools, "token", known)
+        checks.begin(login, "Grace's session")
+        assert checks.look(login, IMAGE).state == "looking"
+        assert checks.look(visitors[0], IMAGE) is None
+        assert checks.look(visitors[1], IMAGE).state == "looking"
 
     def test_waits_for_a_place(self, checks, clock, tools):
         running = [self.begin(checks, tools, owner) for owner in "ab"]
