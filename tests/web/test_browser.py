@@ -23,9 +23,14 @@ def press(browser, selector):
     browser.find_element(By.CSS_SELECTOR, selector).click()
 
 
+def text_of(browser, selector):
+    """Its text, empty if it is not there; in one step, for the page may be leaving."""
+    script = "return document.querySelector(arguments[0])?.innerText ?? ''"
+    return browser.execute_script(script, selector)
+
+
 def message(browser):
-    found = browser.find_elements(By.ID, "message")
-    return found[0].text if found else ""
+    return text_of(browser, "#message")
 
 
 def fill(browser, name, password):
@@ -57,8 +62,7 @@ def log_out(browser):
 
 
 def heading(browser):
-    found = browser.find_elements(By.TAG_NAME, "h1")
-    return found[0].text if found else ""
+    return text_of(browser, "h1")
 
 
 def is_at_home(browser, name):
