@@ -315,10 +315,15 @@ def report(done: int, promised: int) -> None:
     Raises:
         ClusterError: If nobody waits for the result any more.
     """
+    _thread.told = (done, promised)
     now_s = time.monotonic()
-    if done < promised and now_s - getattr(_thread, "told_s", 0) < REPORT_S:
-        return
-    _thread.told_s = now_s
+    if now_s - getattr(_thread, "told_s", 0) >= REPORT_S:
+        _thread.told_s = now_s
+        _tell()
+
+
+def _tell() -> None:
+    """Send what the call of this thread has told last."""
     from distributed import get_worker
 
     worker = get_worker()
@@ -326,7 +331,7 @@ def report(done: int, promised: int) -> None:
     task = worker.state.tasks.get(key)
     if task is None or task.state == "cancelled":
         raise ClusterError("stopped")
-    worker.log_event(TOPIC, (key, done, promised))
+    worker.log_event(TOPIC, (key, *_thread.told))
 
 
 _thread = threading.local()
@@ -379,8 +384,11 @@ def _perform(
     check_versions(versions(), ours, place)  # it may have come later
     whole = _whole_worker if is_whole_worker else nullcontext()
     with whole, captured_warnings() as lines:
+        _thread.told = (0, 0)
         try:
-            return function(item), lines
+            value = function(item)
+            _tell()  # the last of it, which may have come too soon after another
+            return value, lines
         except LivenessError as error:
             raise type(error)(f"worker at {place}: {error}") from error
 
