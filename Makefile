@@ -78,8 +78,7 @@ system-libraries: $(INSTALLED)
 	  $(BIN)/python -c 'import cv2'; }
 
 # The tests of the window need a virtual screen, those of the report and the web app a
-# browser;
-# without them they are skipped.
+# browser; without them they are skipped.
 test-screen:
 	@{ command -v Xvfb && command -v xdotool && command -v chromium && command -v chromedriver; } >/dev/null || { \
 	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \

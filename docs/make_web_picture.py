@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 
 from docs.make_pictures import DOCS, ROOT
+from tests.waiting import wait_for
 from tests.web.web_server import (
     PASSWORD,
     frames_of,
     running,
     start_browser,
-    wait_for,
     write_film,
 )
 

@@ -13,12 +13,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from liveness.constants import ROOT
@@ -80,7 +78,7 @@ class Cluster:
             self._wait_for_workers()
             self._check_workers()
         except BaseException:
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise
         logger.info(
             "threads on the cluster: %d, dashboard: %s",
@@ -89,12 +87,7 @@ class Cluster:
         )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for part in (self._client, self._cluster):
             if part is not None:
                 part.close(timeout=5)
@@ -176,11 +169,6 @@ class Cluster:
             yield from run.results(items)
         finally:
             run.cancel()
-
-
-def open_cluster(address: str | None) -> AbstractContextManager[Cluster | None]:
-    """Return a context that yields a ``Cluster``, or None for this machine alone."""
-    return nullcontext() if address is None else Cluster(address)
 
 
 class _Run:
@@ -340,6 +328,8 @@ _thread = threading.local()
 @cache
 def versions() -> dict[str, str]:
     """Return what has to be alike on all machines, by name."""
+    from importlib.metadata import PackageNotFoundError, version  # not for --jobs
+
     digest = hashlib.sha256()
     paths = [ROOT / "livenessnet.py", *(ROOT / "liveness").rglob("*.py")]
     for path in sorted(paths):

@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from liveness.constants import ROOT
+from tests.waiting import wait_for
 
 
 @dataclass
@@ -53,7 +53,7 @@ class DaskProcesses:
             *("--scheduler-file", str(self.file)),
             root=root,
         )
-        wait_until(self.file.exists)
+        wait_for(self.file.exists)
         return process
 
     def start_worker(self, root: Path = ROOT, *, threads: int = 1, **environment: str):
@@ -102,13 +102,4 @@ def worker_of(nanny: subprocess.Popen) -> int:
                     return int(path.parent.name)
         return None
 
-    return wait_until(found)
-
-
-def wait_until(condition, limit_s: float = 40):
-    end_s = time.monotonic() + limit_s
-    while time.monotonic() < end_s:
-        if value := condition():
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"not within {limit_s} s")
+    return wait_for(found)

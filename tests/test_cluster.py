@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from clusters import dask_processes, wait_until, worker_of
+from clusters import dask_processes, worker_of
 from liveness.constants import ROOT
+from tests.waiting import wait_for
 
 pytest.importorskip("distributed", reason="needs requirements-cluster.txt")
 needs_proc = pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux")
@@ -85,7 +86,7 @@ def is_busy(cluster):
     from distributed import Client
 
     with Client(cluster.address, timeout=20) as client:
-        return wait_until(lambda: any(client.processing().values()))
+        return wait_for(lambda: any(client.processing().values()))
 
 
 def only_line(result):
@@ -291,7 +292,7 @@ class TestBreaks:
     def test_scheduler_that_goes_away(self, films, expected, tmp_path):
         with dask_processes(tmp_path, workers=1) as cluster:
             process = start_collecting(films, tmp_path / "crops", cluster)
-            wait_until(lambda: (tmp_path / "crops/1.png").exists())
+            wait_for(lambda: (tmp_path / "crops/1.png").exists())
             cluster.processes[0].kill()
             out, err = process.communicate(timeout=60)
             cluster.stop()
@@ -318,7 +319,7 @@ class TestBreaks:
 
         # The workers stop, too: nobody waits for these films.
         with Client(cluster.address, timeout=20) as client:
-            wait_until(lambda: not any(client.processing().values()), 10)
+            wait_for(lambda: not any(client.processing().values()), 10)
         result = collect(films, tmp_path / "crops", "--cluster", cluster.file)
         assert result.returncode == 0, result.stderr
         assert files_in(tmp_path / "crops") == expected

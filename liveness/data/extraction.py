@@ -115,7 +115,7 @@ def extract_faces(
     *,
     spool: Path,
     jobs: int = 1,
-    cluster: Cluster | None = None,
+    cluster: str | None = None,
     on_progress: Callable[[int, int], None] = lambda read, promised: None,
 ) -> Iterator[Examined]:
     """Take the best face of each picture and of every n-th frame of each video.
@@ -126,7 +126,8 @@ def extract_faces(
         spool: Folder that the encoded crops are written to, one file each; on the disk
             where they are to stay, for they are moved there.
         jobs: Files at a time, on this machine.
-        cluster: Whose workers examine the files; None for this machine.
+        cluster: Dask scheduler whose workers examine the files, as ``Cluster`` takes
+            it; None for this machine.
         on_progress: Called a few times a second with the frames read so far and
             those that the files opened so far promise.
 
@@ -137,16 +138,16 @@ def extract_faces(
         DetectorError: If the detector cannot be loaded.
         SourceError: If a worker process was killed, or a worker of the cluster does
             not see a file.
-        ClusterError: If the cluster is lost.
+        ClusterError: If the cluster cannot be used, or is lost.
         OutputError: If the spool cannot be written, as on a full disk.
     """
+    if not inputs:
+        return
     if cluster is not None:
-        yield from _extract_on_cluster(inputs, how, spool, cluster, on_progress)
+        with Cluster(cluster) as workers:
+            yield from _extract_on_cluster(inputs, how, spool, workers, on_progress)
         return
-    workers = min(jobs, len(inputs))
-    if not workers:
-        return
-    pool, examine, shared = _start_workers(workers, how, spool)
+    pool, examine, shared = _start_workers(min(jobs, len(inputs)), how, spool)
     try:
         futures = [
             pool.submit(examine, number, item) for number, item in enumerate(inputs)

@@ -21,7 +21,7 @@ from liveness.constants import ROOT
 from liveness.data.dataset import Sample
 from liveness.errors import DatasetError, LivenessError, OutputError
 from liveness.evaluation.cross_validation import (
-    checkpoint_of_fold,
+    how_of_fold,
     log_start,
     measure_fold,
     read_pixels,
@@ -77,10 +77,10 @@ def measure_folds_on_cluster(
     """
     ours = {sample.path.absolute(): sample for sample in samples}
     theirs = [replace(sample, path=path) for path, sample in ours.items()]
+    how["checkpoint"] = checkpoint and checkpoint.absolute()
     tasks = []
     for number, held_out in enumerate(folds, 1):
-        own = checkpoint and checkpoint_of_fold(checkpoint.absolute(), number)
-        tasks.append(_Task(held_out, theirs, how | {"checkpoint": own}))
+        tasks.append(_Task(held_out, theirs, how_of_fold(number, how)))
         log_start(number, held_out)
     done: dict[int, Fold] = {}
     for index, fold in cluster.run(_measure_on_worker, tasks, is_whole_worker=True):

@@ -112,7 +112,7 @@ def measure_folds(
         return
     for number, held_out in enumerate(folds, 1):
         log_start(number, held_out)
-        yield measure_fold(*pixels, held_out, **_how_of(number, how))
+        yield measure_fold(*pixels, held_out, **how_of_fold(number, how))
 
 
 def _measure_in_processes(
@@ -182,10 +182,12 @@ def _measure_in_worker(number: int, held_out: set[str]) -> Fold:
     set_up_logging(verbose=_worker["is_verbose"])
     log_start(number, held_out)
     set_up_logging(verbose=_worker["is_verbose"], prefix=f"fold {number}: ")
-    return measure_fold(*_worker["pixels"], held_out, **_how_of(number, _worker["how"]))
+    return measure_fold(
+        *_worker["pixels"], held_out, **how_of_fold(number, _worker["how"])
+    )
 
 
-def _how_of(number: int, how: dict[str, Any]) -> dict[str, Any]:
+def how_of_fold(number: int, how: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of ``measure_fold`` for a fold, with its own checkpoint."""
     checkpoint = how["checkpoint"]
     return how | {"checkpoint": checkpoint and checkpoint_of_fold(checkpoint, number)}

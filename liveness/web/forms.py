@@ -16,7 +16,7 @@ from liveness.web.accounts import (
 class SignUpForm(FlaskForm):
     """Name, password and consent of a new account."""
 
-    name = StringField("Name", [DataRequired()], name="name")
+    name = StringField("Name", [DataRequired()])
     password = PasswordField(
         "Password",
         [
@@ -57,7 +57,3 @@ class DeleteForm(FlaskForm):
     """The password, once more."""
 
     password = PasswordField("Password", [InputRequired(), Length(max=MOST_PASSWORD)])
-
-
-class EmptyForm(FlaskForm):
-    """A button, with the token against forged requests."""

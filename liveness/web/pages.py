@@ -20,7 +20,7 @@ from werkzeug.wrappers import Response as Redirect
 from liveness.people.identity import checked_name
 from liveness.web import accounts, security
 from liveness.web.face_checks import FaceCheck, FaceChecks, LogIn, SignUp, Tools
-from liveness.web.forms import DeleteForm, EmptyForm, LogInForm, SignUpForm
+from liveness.web.forms import DeleteForm, LogInForm, SignUpForm
 from liveness.web.security import limiter
 
 pages = Blueprint("pages", __name__)
@@ -57,7 +57,6 @@ def home() -> str:
             "home.html",
             account=current_user,
             attempts=current_user.attempts[: accounts.SHOWN_ATTEMPTS],
-            form=EmptyForm(),
         )
     return render_template("try.html")
 
@@ -116,9 +115,8 @@ def face() -> str | Redirect:
 @login_required
 def log_out() -> Redirect:
     """End all sessions of the account."""
-    if EmptyForm().validate_on_submit():
-        accounts.end_sessions(current_user)
-        leave()
+    accounts.end_sessions(current_user)
+    leave()
     return redirect(url_for("pages.home"))
 
 

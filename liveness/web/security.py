@@ -2,7 +2,6 @@
 
 import hashlib
 import secrets
-from collections.abc import Callable
 from pathlib import Path
 
 from flask import Flask, Response, abort, request
@@ -87,12 +86,11 @@ def refuse_streams(app: Flask) -> None:
         return response
 
 
-def secret_key(path: Path, make: Callable[[int], bytes] = secrets.token_bytes) -> bytes:
+def secret_key(path: Path) -> bytes:
     """Read the key that signs sessions; the first call makes it.
 
     Args:
         path: File that only its owner can read.
-        make: Returns so many random bytes.
 
     Raises:
         OutputError: If it cannot be written or read, others can read it, or it is
@@ -101,7 +99,7 @@ def secret_key(path: Path, make: Callable[[int], bytes] = secrets.token_bytes) -
     create_private(path)
     try:
         if not path.stat().st_size:
-            path.write_bytes(make(KEY_BYTES))
+            path.write_bytes(secrets.token_bytes(KEY_BYTES))
         key = path.read_bytes()
     except OSError as error:
         raise OutputError(f"cannot read '{path}': {reason_of(error)}") from error

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from liveness.cluster import open_cluster
 from liveness.constants import DEFAULT_CONFIDENCE, DEFAULT_DETECTOR
 from liveness.data.crops_folder import DatasetFolder, spool_in
 from liveness.data.extraction import Extraction, Input, extract_faces
@@ -73,12 +72,12 @@ def collect_faces(
             Input.by_name(path) if kind is None else Input(path, kind == VIDEO)
             for path in sources
         ]
-        with spool_in(dataset.folder) as spool, open_cluster(cluster) as workers:
+        with spool_in(dataset.folder) as spool:
             results = extract_faces(
                 *(inputs, how),
                 spool=spool,
                 jobs=jobs,
-                cluster=workers,
+                cluster=cluster,
                 on_progress=progress.show,
             )
             for (path, source), result in zip(sources.items(), results, strict=True):

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from liveness.cluster import open_cluster
 from liveness.constants import DEFAULT_DETECTOR
 from liveness.data.crops_table import CSV_NAME
 from liveness.data.dataset import Sample, crop_at_scale, files_of, read_dataset
@@ -279,9 +278,9 @@ def _clip_crops(
     """Yield the best face of every picture and of every n-th frame of every video."""
     how = Extraction(files.detector, every_n_frames=CLIP_EVERY_N_FRAMES, scale=scale)
     inputs = [Input.by_name(clip) for clip in clips]
-    with tempfile.TemporaryDirectory() as spool, open_cluster(files.cluster) as workers:
+    with tempfile.TemporaryDirectory() as spool:
         results = extract_faces(
-            *(inputs, how), spool=Path(spool), jobs=files.jobs, cluster=workers
+            *(inputs, how), spool=Path(spool), jobs=files.jobs, cluster=files.cluster
         )
         for (clip, attack), result in zip(clips.items(), results, strict=True):
             if result.error:

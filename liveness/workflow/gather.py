@@ -5,7 +5,6 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from liveness.cluster import open_cluster
 from liveness.constants import DEFAULT_CONFIDENCE, DEFAULT_DETECTOR
 from liveness.data.crops_folder import DatasetFolder, spool_in
 from liveness.data.dataset import read_list
@@ -67,12 +66,12 @@ def gather_sites(
     with lock_folder(output), Progress("frames read") as progress:
         chosen = _choose(work, output, tally)
         inputs = [item for _, item, _ in chosen]
-        with spool_in(output) as spool, open_cluster(cluster) as workers:
+        with spool_in(output) as spool:
             results = extract_faces(
                 *(inputs, how),
                 spool=spool,
                 jobs=jobs,
-                cluster=workers,
+                cluster=cluster,
                 on_progress=progress.show,
             )
             pairs = zip(chosen, results, strict=True)

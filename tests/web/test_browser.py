@@ -13,10 +13,10 @@ from web_server import (
     running,
     start_server,
     stop_server,
-    wait_for,
 )
 
 from liveness.web.face_checks import LIMIT_S, NOT_LET_IN, NOT_LIVE
+from tests.waiting import wait_for
 
 
 def press(browser, selector):

@@ -137,16 +137,6 @@ def start_browser(film: Path | None, *, size="1280,900", allowed=True):
     return webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
 
 
-def wait_for(condition, limit_s=40):
-    """Wait until something is true; returns it."""
-    end = time.monotonic() + limit_s
-    while time.monotonic() < end:
-        if value := condition():
-            return value
-        time.sleep(0.1)
-    raise AssertionError(f"not within {limit_s} s")
-
-
 class Visitor:
     """A browser's session without a browser: cookies, forms and frames."""
 
